@@ -1,0 +1,227 @@
+# Tollgate's build. `make help` lists what can be asked for.
+
+VERSION = 0.1.0
+
+# The parts of the Redis library, in the order in which they are joined: a part may use what
+# stands before it. policy.lua is not among them, it is embedded as a text of its own.
+REDIS_LIBRARY = head.lua credit.lua policy_host.lua booking.lua queue.lua record.lua take.lua \
+                settle.lua functions.lua
+
+## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
+V ?= release
+## CC=cc              the compiler; one with clang in its name builds into a folder of its own
+## WERROR=1           makes warnings errors (CI does; a newer compiler must not break your build)
+WERROR ?=
+## PREFIX=/usr/local  where `make install` puts things, below DESTDIR
+PREFIX ?= /usr/local
+DESTDIR ?=
+## PYTHON=…           runs the tests; the system's own, because that one has the packages
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+## VERBOSE=1          prints whole commands
+VERBOSE ?=
+## CFLAGS, CPPFLAGS, LDFLAGS are added to the project's own flags
+
+PKG_CONFIG ?= pkg-config
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY ?= clang-tidy
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+BUILD = build/$(V)$(if $(findstring clang,$(CC)),-clang)
+Q = $(if $(VERBOSE),,@)
+
+# ---- Flags ----
+
+# Of the flags $(1), those that this compiler knows.
+cc-ok = $(foreach f,$(1),$(shell $(CC) -Werror $(f) -x c -c /dev/null -o /dev/null 2>/dev/null && echo $(f)))
+
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wmissing-declarations \
+    -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 \
+    -Wnull-dereference -Wimplicit-fallthrough -Wswitch-enum -Wconversion -Wdouble-promotion \
+    $(call cc-ok,-Wformat-signedness -Wlogical-op -Wduplicated-cond -Wduplicated-branches \
+    -Wjump-misses-init -Walloc-zero -Wcast-align=strict -Wcomma -Wconditional-uninitialized)
+
+# -U_FORTIFY_SOURCE first: some distributions' compilers set it themselves, and it needs -O2.
+cflags_release = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE -fno-common \
+    $(call cc-ok,-fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero)
+ldflags_release = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+cflags_dev = -O1 -g -U_FORTIFY_SOURCE -fno-common
+cflags_asan = -O1 -g -U_FORTIFY_SOURCE -fno-common -fno-omit-frame-pointer \
+    -fsanitize=address,undefined -fno-sanitize-recover=all
+ldflags_asan = -fsanitize=address,undefined
+cflags_cov = -O0 -g -U_FORTIFY_SOURCE --coverage
+ldflags_cov = --coverage
+$(if $(cflags_$(V)),,$(error V=$(V) is none of release, dev, asan, cov))
+
+# TLS to Redis exists where hiredis was built with it (Debian 13, not 12).
+redis_packages := hiredis $(shell $(PKG_CONFIG) --exists hiredis_ssl 2>/dev/null && echo hiredis_ssl libssl)
+event_packages := libevent libevent_pthreads
+ingest_packages := $(event_packages) $(redis_packages) json-c libcrypto
+worker_packages := $(event_packages) $(redis_packages) json-c libcurl libcrypto
+fake_packages := $(event_packages) json-c libcrypto
+test_packages := $(worker_packages) cmocka
+libs = $(shell $(PKG_CONFIG) --libs $(1))
+
+# Libraries' headers come in by -isystem: their warnings are not ours.
+cppflags := -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -I. \
+    $(if $(filter hiredis_ssl,$(redis_packages)),-DHAVE_HIREDIS_SSL) \
+    $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(worker_packages) 2>/dev/null))
+compile := $(CC) -std=c11 -pthread $(cppflags) $(warnings) $(if $(WERROR),-Werror) $(cflags_$(V)) $(CPPFLAGS) $(CFLAGS)
+link := $(CC) -pthread $(cflags_$(V)) $(CFLAGS) $(ldflags_$(V)) -Wl,--as-needed $(LDFLAGS)
+
+# ---- What is built from what ----
+
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+programs := $(addprefix $(BUILD)/,tollgate-ingest tollgate-worker fake-calcom)
+# A test links what it uses out of these; main.c stays outside, a test has its own main.
+archives := $(addprefix $(BUILD)/,libingest.a libworker.a libcommon.a)
+test_sources := $(wildcard tests/unit/test_*.c)
+tests := $(test_sources:tests/unit/%.c=$(BUILD)/tests/%)
+test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/unit/*.c)))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all tests check unit integration coverage install clean help FORCE lint format format-check \
+    lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
+
+all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
+tests: $(tests)  ## the unit test programs, without running them
+
+$(BUILD)/tollgate-ingest: $(call objects,ingest/main.c) $(BUILD)/libingest.a $(BUILD)/libcommon.a
+	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(ingest_packages))
+
+$(BUILD)/tollgate-worker: $(call objects,worker/main.c) $(BUILD)/libworker.a $(BUILD)/libcommon.a
+	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(worker_packages))
+
+$(BUILD)/fake-calcom: $(call objects,$(wildcard tests/fake_calcom/*.c)) $(BUILD)/libcommon.a
+	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(fake_packages))
+
+$(tests): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(test_helpers) $(archives)
+	$(Q)mkdir -p $(@D); echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(test_packages))
+
+$(BUILD)/libcommon.a: $(call objects,$(wildcard common/*.c)) $(BUILD)/gen/redis_library.o common
+$(BUILD)/libingest.a: $(call objects,$(filter-out ingest/main.c,$(wildcard ingest/*.c))) ingest
+$(BUILD)/libworker.a: $(call objects,$(filter-out worker/main.c,$(wildcard worker/*.c))) worker
+
+# Made anew each time, and whenever the source folder changes: a file that is gone leaves the archive.
+$(archives):
+	$(Q)rm -f $@; echo "  AR    $@"; $(AR) rcs $@ $(filter %.o,$^)
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	$(Q)mkdir -p $(@D); echo "  CC    $<"; $(compile) -MMD -MP -c -o $@ $<
+
+$(BUILD)/gen/%.o: $(BUILD)/gen/%.c $(BUILD)/flags
+	$(Q)echo "  CC    $<"; $(compile) -MMD -MP -c -o $@ $<
+
+# The joined library stays as a file: Redis names its line numbers in errors.
+$(BUILD)/gen/redis_library.lua: $(addprefix common/redis/,$(REDIS_LIBRARY)) Makefile
+	$(Q)mkdir -p $(@D); cat $(filter %.lua,$^) > $@
+
+$(BUILD)/gen/redis_library.c: $(BUILD)/gen/redis_library.lua common/redis/policy.lua scripts/embed-lua
+	$(Q)echo "  EMBED $@"; scripts/embed-lua common/redis_library.h redis_library_text $< \
+	    redis_default_policy_text common/redis/policy.lua > $@
+
+# Written only when it changes, so that objects of different flags or compilers never mix.
+$(BUILD)/flags: FORCE
+	$(Q)mkdir -p $(@D); $(PKG_CONFIG) --exists --print-errors $(worker_packages) || \
+	    { echo "make: libraries are missing: run scripts/install-deps build" >&2; exit 1; }
+	$(Q)printf '%s\n' '$(subst ','\'',$(compile) ; $(link))' | cmp -s - $@ || \
+	    printf '%s\n' '$(subst ','\'',$(compile) ; $(link))' > $@
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- Tests ----
+
+## PYTEST_ARGS=-k…    more arguments for pytest
+PYTEST_ARGS ?=
+TEST_TIMEOUT ?= 600
+export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+export PYTHONDONTWRITEBYTECODE = 1
+
+check: unit integration  ## both kinds of tests, against build/$V
+
+unit: $(tests)  ## the unit tests (cmocka)
+	@scripts/run-unit $(tests)
+
+# SIGINT and not SIGTERM at the time limit: pytest then still stops what it started.
+integration: $(programs)  ## the integration tests (pytest, a Redis of their own)
+	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
+	    $(PYTHON) -m pytest -q tests/integration $(PYTEST_ARGS)
+
+coverage:  ## runs the tests with V=cov and prints the lines covered per file
+	@$(MAKE) --no-print-directory V=cov check
+	@find build/cov/obj -name '*.gcda' | LC_ALL=C sort | xargs gcov -n | awk -F"'" '/^File/ { f = $$2 } \
+	    /^Lines/ && f ~ /^(common|ingest|worker)\// { sub("Lines executed:", ""); print f ": " $$0; f = "" }'
+
+# ---- House rules; each tool that is missing stops with the name of its package ----
+
+c_files := $(wildcard common/*.[ch] ingest/*.[ch] worker/*.[ch]) $(shell find tests -name '*.[ch]' 2>/dev/null)
+c_sources := $(filter %.c,$(c_files))
+scripts_of = $(shell find scripts tests .ci -type f -not -path '*/node_modules/*' 2>/dev/null | \
+    xargs -r awk 'FNR == 1 && /^$(hash)!.*$(1)/ { print FILENAME } FNR > 1 { nextfile }')
+hash := \#
+need = command -v $(1) >/dev/null || { echo "make: $(1) is missing (package $(2)): run scripts/install-deps lint" >&2; exit 1; }
+
+lint: format-check lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space  ## all checks of the source
+
+format:  ## rewrites the C sources in the project's style
+	@$(call need,$(CLANG_FORMAT),clang-format)
+	$(Q)printf '%s\n' $(c_files) | xargs -r $(CLANG_FORMAT) -i
+
+format-check:  ## says where the C sources are not in the project's style
+	@$(call need,$(CLANG_FORMAT),clang-format)
+	$(Q)printf '%s\n' $(c_files) | xargs -r $(CLANG_FORMAT) --dry-run -Werror
+
+# The output is kept back unless something is wrong: clang-tidy also counts what it suppressed.
+lint-tidy:
+	@$(call need,$(CLANG_TIDY),clang-tidy)
+	$(Q)printf '%s\n' $(c_sources) | xargs -r -P $(JOBS) -I{} sh -c 'echo "  TIDY  {}"; \
+	    out=$$($(CLANG_TIDY) --quiet {} -- -std=c11 -Wall -Wextra "$$@" 2>&1) || { printf "%s\n" "$$out"; exit 1; }' tidy $(cppflags)
+
+# cppcheck stops at LIST_HEAD and its kin unless it reads sys/queue.h, which it does not find itself.
+lint-cppcheck:
+	@$(call need,cppcheck,cppcheck)
+	$(Q)cppcheck --quiet -j $(JOBS) --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --error-exitcode=1 --library=posix -I. -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' \
+	    --include=$(shell echo '$(hash)include <sys/queue.h>' | $(CC) -M -x c - | tr ' ' '\n' | grep /sys/queue.h) \
+	    $(c_sources)
+
+lint-shell:
+	@$(call need,shellcheck,shellcheck)
+	$(Q)shellcheck $(call scripts_of,[/ ](ba|da)?sh)
+
+# The joined text as well: Lua's limit on local names counts over all parts. A part that nobody
+# lists would be dead code.
+lint-lua: $(BUILD)/gen/redis_library.lua
+	@$(call need,luac5.1,lua5.1)
+	$(Q)for f in common/redis/*.lua $<; do luac5.1 -p $$f || exit 1; done
+	$(Q)for f in $(filter-out policy.lua $(REDIS_LIBRARY),$(notdir $(wildcard common/redis/*.lua))); do \
+	    echo "common/redis/$$f is not in REDIS_LIBRARY (Makefile)" >&2; exit 1; done
+
+lint-python:
+	@$(PYTHON) -c 'import pyflakes' 2>/dev/null || { echo "make: pyflakes is missing (package python3-pyflakes):" \
+	    "run scripts/install-deps lint" >&2; exit 1; }
+	$(Q)$(PYTHON) -m pyflakes $(sort $(call scripts_of,python) $(shell find tests scripts -name '*.py' \
+	    -not -path '*/node_modules/*'))
+
+lint-layers:
+	$(Q)$(PYTHON) scripts/check-layers
+
+lint-space:
+	@! grep -rInE '[[:blank:]]+$$' . --exclude-dir=.git --exclude-dir=build --exclude-dir=spool \
+	    --exclude-dir=node_modules --exclude-dir=samples --exclude-dir=.hypothesis --exclude-dir=.pytest_cache || \
+	    { echo "lint: white space at the end of these lines" >&2; exit 1; }
+
+# ---- The rest ----
+
+install: $(programs)  ## puts programs and README below $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/tollgate
+	install -m 755 $(BUILD)/tollgate-ingest $(BUILD)/tollgate-worker $(DESTDIR)$(PREFIX)/bin
+	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/tollgate
+
+clean:  ## removes build/
+	rm -rf build
+
+help:  ## this list
+	@echo "Targets:"; sed -n 's/^\([a-z-]*\):[^=]*  ## \(.*\)/\1\t\2/p' Makefile | awk -F'\t' '{ printf "  %-14s %s\n", $$1, $$2 }'
+	@echo "Variables:"; sed -n 's/^## /  /p' Makefile
