@@ -1,0 +1,112 @@
+#include "common/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/util.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BACKLOG 1024
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+/* The length of the parsed address, 0 when malformed. A port must be there. */
+static socklen_t
+parse(const char *text, union address *address)
+{
+    int length = (int)sizeof *address;
+    memset(address, 0, sizeof *address);
+    const char *colon = strrchr(text, ':');
+    if (colon == NULL || strspn(colon + 1, "0123456789") != strlen(colon + 1) || colon[1] == '\0') {
+        return 0;
+    }
+    /* libevent takes no port 0; the port is parsed apart. */
+    long port = 0;
+    for (const char *digit = colon + 1; *digit != '\0' && port <= 65535; digit++) {
+        port = port * 10 + (*digit - '0');
+    }
+    char host[LISTEN_ADDRESS_SIZE];
+    int written = snprintf(host, sizeof host, "%.*s:1", (int)(colon - text), text);
+    if (port > 65535 || written < 0 || (size_t)written >= sizeof host ||
+        evutil_parse_sockaddr_port(host, &address->any, &length) != 0) {
+        return 0;
+    }
+    if (address->any.sa_family == AF_INET) {
+        address->v4.sin_port = htons((uint16_t)port);
+    } else {
+        address->v6.sin6_port = htons((uint16_t)port);
+    }
+    return (socklen_t)length;
+}
+
+bool
+listen_address_is_valid(const char *address)
+{
+    union address parsed;
+    return parse(address, &parsed) != 0;
+}
+
+int
+listen_open(const char *text, int flags, char reason[LISTEN_ERROR_SIZE])
+{
+    union address address;
+    socklen_t length = parse(text, &address);
+    if (length == 0) {
+        (void)snprintf(reason, LISTEN_ERROR_SIZE,
+                       "it must be an IP address and a port, as in 127.0.0.1:8080 or [::]:8080");
+        errno = EINVAL;
+        return -1;
+    }
+    int on = 1;
+    int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
+        ((flags & LISTEN_SHARED) != 0 &&
+         setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) ||
+        bind(fd, &address.any, length) != 0 || listen(fd, BACKLOG) != 0) {
+        int why = errno;
+        (void)snprintf(reason, LISTEN_ERROR_SIZE, "%s", strerror(why));
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        errno = why;
+        return -1;
+    }
+    return fd;
+}
+
+static void
+format(const union address *address, int port, char text[LISTEN_ADDRESS_SIZE])
+{
+    char host[INET6_ADDRSTRLEN] = "";
+    bool v4 = address->any.sa_family == AF_INET;
+    const void *bytes =
+        v4 ? (const void *)&address->v4.sin_addr : (const void *)&address->v6.sin6_addr;
+    (void)inet_ntop(address->any.sa_family, bytes, host, sizeof host);
+    (void)snprintf(text, LISTEN_ADDRESS_SIZE, v4 ? "%s:%d" : "[%s]:%d", host, port);
+}
+
+void
+listen_bound_address(int fd, char text[LISTEN_ADDRESS_SIZE])
+{
+    union address address;
+    socklen_t length = sizeof address;
+    memset(&address, 0, sizeof address);
+    (void)getsockname(fd, &address.any, &length);
+    bool v4 = address.any.sa_family == AF_INET;
+    format(&address, ntohs(v4 ? address.v4.sin_port : address.v6.sin6_port), text);
+}
+
+void
+listen_with_port(const char *text, int port, char changed[LISTEN_ADDRESS_SIZE])
+{
+    union address address;
+    (void)parse(text, &address);
+    format(&address, port, changed);
+}

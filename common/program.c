@@ -1,0 +1,101 @@
+#include "common/program.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+
+#ifndef TOLLGATE_VERSION
+#define TOLLGATE_VERSION "unknown"
+#endif
+
+static void
+print_help(const struct program *program)
+{
+    (void)printf("Usage: %s [--check | --version | --help]\n\n%s\n\n"
+                 "  --check    check the settings, say what is wrong with them, and exit\n"
+                 "  --version  print the version and exit\n"
+                 "  --help     print this and exit; --help=markdown prints the README's table\n\n"
+                 "Settings, from the environment (default; allowed):\n",
+                 program->name, program->purpose);
+    config_print_help(program->id);
+    (void)printf(
+        "\nSignals: SIGTERM finishes what is in flight within 10 s and exits, a second one\n"
+        "exits at once; SIGHUP reopens the log and reloads secrets and policy.\n"
+        "Exit status: 0 done, 1 could not start or work, 2 wrong option or setting.\n");
+}
+
+static enum log_level
+parse_level(const char *name)
+{
+    static const char *const NAMES[] = { "debug", "info", "warn", "error" };
+    enum log_level level = LOG_LEVEL_DEBUG;
+    while (level < LOG_LEVEL_ERROR && strcmp(name, NAMES[level]) != 0) {
+        level++;
+    }
+    return level;
+}
+
+static bool
+load_settings(const struct program *program, struct config *config)
+{
+    char error[CONFIG_ERROR_SIZE];
+    if (!config_load(config, program->id, error)) {
+        (void)fprintf(stderr, "%s: %s\n", program->name, error);
+        return false;
+    }
+    const char *problem = program->find_problem(config);
+    if (problem != NULL) {
+        (void)fprintf(stderr, "%s: %s\n", program->name, problem);
+        config_release(config);
+        return false;
+    }
+    return true;
+}
+
+bool
+program_start(const struct program *program, int argc, char **argv, struct config *config,
+              int *status)
+{
+    const char *option = argc > 1 ? argv[1] : "";
+    *status = PROGRAM_OK;
+    if (strcmp(option, "--help") == 0) {
+        print_help(program);
+        return false;
+    }
+    if (strcmp(option, "--help=markdown") == 0) {
+        config_print_markdown();
+        return false;
+    }
+    if (strcmp(option, "--version") == 0) {
+        (void)printf("%s %s\n", program->name, TOLLGATE_VERSION);
+        return false;
+    }
+    bool check_only = strcmp(option, "--check") == 0;
+    *status = PROGRAM_USAGE;
+    if (argc > 2 || (argc == 2 && !check_only)) {
+        (void)fprintf(stderr, "%s: unknown option %s; --help lists what there is\n", program->name,
+                      argv[argc - 1]);
+        return false;
+    }
+    if (!load_settings(program, config)) {
+        return false;
+    }
+    enum log_format format =
+        strcmp(config->log_format, "json") == 0 ? LOG_FORMAT_JSON : LOG_FORMAT_LOGFMT;
+    if (!log_open(program->name, parse_level(config->log_level), format, config->log_file)) {
+        (void)fprintf(stderr, "%s: TOLLGATE_LOG_FILE is \"%s\", which cannot be opened\n",
+                      program->name, config->log_file);
+        config_release(config);
+        return false;
+    }
+    if (check_only) {
+        (void)printf("%s: the settings are fine\n", program->name);
+        config_release(config);
+        *status = PROGRAM_OK;
+        return false;
+    }
+    log_info("starting", log_s("version", TOLLGATE_VERSION));
+    config_log(config, program->id);
+    return true;
+}

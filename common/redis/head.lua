@@ -1,0 +1,93 @@
+#!lua name=tollgate
+-- The Tollgate library: every step that matters to a booking or to credit is one function here, and
+-- so happens whole or not at all (Redis Functions, Redis >= 7 or Valkey).
+--
+-- The files of this folder are joined in the order of REDIS_LIBRARY in the Makefile:
+--   head         version, keys, time, small helpers
+--   credit       accounts and their ledger: the only place that changes a balance
+--   policy_host  compiles the operator's policy and runs it with nothing but tables
+--   booking      the record of one booking: facts, states, what has to be done about it
+--   queue        the places a booking's name can be in: queue, active, retry, dead, none
+--   record, take, settle   the three big steps; functions registers everything
+--
+-- Rules for all of them:
+--   * KEYS[1] is always `{namespace}:queue`; every other key is derived from its hash tag, so all
+--     keys of a namespace share one slot of a Redis Cluster.
+--   * A function reads and checks everything first; after its first write it cannot fail.
+--   * Time is Redis's own. `*_ms` are milliseconds since the epoch, `start` and `end` are seconds.
+--   * While the library is being loaded Redis offers no global but `redis`: nothing at file level
+--     may call a standard function.
+
+-- Raised with every change of this library. A program loads its own text over an older version and
+-- leaves a newer one alone.
+local VERSION = 1
+
+-- Written into each booking as `schema`. To change what a booking's fields mean: raise it, teach
+-- `booking.load` to read the old number, and keep writing nothing that the old library misreads.
+local SCHEMA = 1
+
+-- How many entries people and dashboards can look back on. Trimmed ones stay counted in `stats`.
+local DECISIONS_KEPT = 10000
+
+-- The largest whole number that a Lua number and every JSON reader hold exactly.
+local MAX_CREDITS = 9007199254740991
+
+local function namespace(keys)
+  local prefix = keys[1] and keys[1]:match('^({[^{}]+}:)queue$')
+  if not prefix then
+    error({ err = 'ERR tollgate: KEYS[1] must be {namespace}:queue' })
+  end
+  return prefix
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Lua's own `..` writes 10^15 as 1e+15.
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+local function is_whole(number)
+  return type(number) == 'number' and number == math.floor(number) and math.abs(number) <= MAX_CREDITS
+end
+
+-- A flat reply (HGETALL) or argument list from index `first` as a table.
+local function pairs_of(flat, first)
+  local map = {}
+  for i = first or 1, #flat, 2 do
+    map[flat[i]] = flat[i + 1]
+  end
+  return map
+end
+
+-- HGETALL as a table; nil when there is no such key.
+local function hash_get(key)
+  local flat = redis.call('HGETALL', key)
+  if #flat == 0 then
+    return nil
+  end
+  return pairs_of(flat)
+end
+
+-- Counters that survive restarts are gathered in a table and written once per call.
+local function stats_add(counts, name, by)
+  counts[name] = (counts[name] or 0) + (by or 1)
+end
+
+local function stats_write(ns, counts)
+  for name, by in pairs(counts) do
+    redis.call('HINCRBY', ns .. 'stats', name, by)
+  end
+end
+
+-- An argument that must be a whole number of milliseconds, a count or a token.
+local function number_argument(args, index, name)
+  local number = tonumber(args[index])
+  if not is_whole(number) or number < 0 then
+    error({ err = 'ERR tollgate: ' .. name .. ' must be a whole number, not ' .. tostring(args[index]) })
+  end
+  return number
+end

@@ -1,0 +1,66 @@
+-- Where a booking's name is. Each name is in one place at most, and the record's `place` says which:
+--   queue   LIST {ns}:queue: waits; pushed left, taken right
+--   active  LIST {ns}:active:<worker>: in one worker's hands
+--   retry   ZSET {ns}:retry: waits for its due time
+--   dead    ZSET {ns}:dead: we gave up; a person decides
+--   none    nothing to do
+-- These functions set `place` in the loaded record; the caller saves it.
+
+local queue = {}
+
+-- Takes a name off the list that its record says it is on (but for the queue itself).
+function queue.leave(ns, id, b)
+  if b.place == 'active' then
+    redis.call('LREM', ns .. 'active:' .. b.token:match('^(.*)/'), 1, id)
+  elseif b.place == 'retry' or b.place == 'dead' then
+    redis.call('ZREM', ns .. b.place, id)
+  end
+end
+
+-- Makes sure that somebody will look at the booking (again).
+function queue.add(ns, id, b)
+  if b.place == 'queue' then
+    return
+  elseif b.place == 'active' then
+    booking.set(b, 'again', '1')
+    return
+  elseif b.place == 'dead' then
+    booking.set(b, 'attempts', 0)
+  end
+  queue.leave(ns, id, b)
+  redis.call('LPUSH', ns .. 'queue', id)
+  booking.set(b, 'place', 'queue')
+end
+
+-- Takes a booking out of a worker's hands. Named again meanwhile, it goes back into the queue
+-- whatever the worker wanted. Answers the place it went to.
+function queue.put_down(ns, id, b, place, score_ms)
+  queue.leave(ns, id, b)
+  if b.again == '1' then
+    booking.set(b, 'again', '0')
+    place = booking.needs_attention(b) and 'queue' or place
+  end
+  if place == 'queue' then
+    redis.call('LPUSH', ns .. 'queue', id)
+  elseif place == 'retry' or place == 'dead' then
+    redis.call('ZADD', ns .. place, integer(score_ms), id)
+  end
+  booking.set(b, 'place', place)
+  return place
+end
+
+-- Hands a booking back undone: it is the next to be taken.
+function queue.give_back(ns, id, b)
+  queue.leave(ns, id, b)
+  redis.call('RPUSH', ns .. 'queue', id)
+  booking.set(b, 'place', 'queue')
+end
+
+-- Lists a booking for a person.
+function queue.park(ns, id, b, now, message, counts)
+  queue.leave(ns, id, b)
+  redis.call('ZADD', ns .. 'dead', integer(now), id)
+  booking.set(b, 'place', 'dead')
+  booking.set(b, 'last_error', message)
+  stats_add(counts, 'dead')
+end

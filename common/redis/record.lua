@@ -1,0 +1,57 @@
+-- An event is a fact about a booking: merge it, and name the booking in the queue when there is
+-- something to do. Safe to repeat.
+
+-- ARGV: id, kind, createdAt (ms), keep_ms, then field, value, …
+-- Answers what became of it:
+--   queued     recorded; a worker will look at the booking
+--   recorded   recorded; nothing to do (an echo, a cancel that came before its booking, a payment)
+--   known      it tells nothing new
+local function record(keys, args)
+  local ns = namespace(keys)
+  local id, kind = args[1], args[2]
+  local created_ms = number_argument(args, 3, 'createdAt')
+  local keep_ms = number_argument(args, 4, 'keep_ms')
+  if not KINDS[kind] then
+    error({ err = 'ERR tollgate: unknown kind of event ' .. tostring(kind) })
+  end
+  if not id:match('^[%w_.:-]+$') or #id > 80 then
+    error({ err = 'ERR tollgate: a booking ID must match [A-Za-z0-9_.:-]{1,80}' })
+  end
+
+  local now, counts = now_ms(), {}
+  stats_add(counts, 'recorded:' .. kind)
+  local b = booking.load(ns, id)
+  if not b and redis.call('HEXISTS', ns .. 'done', id) == 1 then
+    stats_write(ns, counts)
+    return 'known'
+  end
+  local is_new = not b
+  b = b or booking.new(now)
+  if not booking.merge(b, kind, created_ms, now, pairs_of(args, 5)) then
+    stats_write(ns, counts)
+    return 'known'
+  end
+
+  local answer = 'recorded'
+  if is_new and booking.is_withdrawn(b) then
+    -- Cancelled before we heard of it: a tombstone, so that a late request charges nobody.
+    booking.close(ns, id, b, 'cancelled', now, counts)
+    booking.set(b, 'reason', 'cancelled before a request was seen')
+  elseif booking.is_news(b, kind) then
+    queue.add(ns, id, b)
+    answer = 'queued'
+  end
+  if b.changes.uid then
+    redis.call('SET', ns .. 'uid:' .. b.uid, id)
+  end
+  if not is_new and b.changes.first_seen then
+    -- It was a payment that began, or nothing yet; now somebody waits for an answer.
+    redis.call('PERSIST', ns .. 'booking:' .. id)
+  end
+  if kind == 'payment' and b.event_type then
+    redis.call('SADD', ns .. 'paid_event_types', b.event_type)
+  end
+  booking.save(ns, id, b, now, keep_ms)
+  stats_write(ns, counts)
+  return answer
+end

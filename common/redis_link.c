@@ -1,0 +1,509 @@
+#include "common/redis_link.h"
+
+#include <event2/event.h>
+#include <hiredis/adapters/libevent.h>
+#include <hiredis/async.h>
+#include <hiredis/hiredis.h>
+#ifdef HAVE_HIREDIS_SSL
+#include <hiredis/hiredis_ssl.h>
+#endif
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/redis_url.h"
+
+#define CONNECT_TIMEOUT_MS 1000 /* TCP, TLS, AUTH and SELECT, each */
+#define RECONNECT_BASE_MS  50
+#define RECONNECT_CAP_MS   5000
+
+/*
+ *   WAITING --timer--> CONNECTING --connected--> GREETING --AUTH, SELECT answered--> READY
+ *      ^                   |                        |                                  |
+ *      `-------------------'------------------------'----------------------------------'
+ */
+enum link_state { WAITING, CONNECTING, GREETING, READY };
+
+struct command {
+    STAILQ_ENTRY(command) next;
+    struct redis_link *link; /* NULL: nobody waits for it any more */
+    redis_done_cb *done;
+    void *arg;
+    int64_t deadline_mono_ms; /* 0: none */
+    bool returned;            /* hiredis has called back without an answer, and will not again */
+};
+
+STAILQ_HEAD(command_list, command);
+
+struct redis_link {
+    struct event_base *base;
+    const char *name;
+    struct redis_url url;
+    struct redis_link_handlers handlers;
+    void *arg;
+    enum link_state state;
+    redisAsyncContext *redis; /* NULL while WAITING */
+    struct command_list sent; /* oldest first: Redis answers in order */
+    struct command_list unsent;
+    struct event *unsent_event; /* completes `unsent` outside of redis_link_command */
+    struct event *deadline_timer;
+    struct event *reconnect_timer;
+    unsigned failures; /* connections lost or refused since the link was last ready */
+    int greetings;     /* AUTH and SELECT still to be answered */
+#ifdef HAVE_HIREDIS_SSL
+    redisSSLContext *tls;
+#endif
+};
+
+static void link_connect(struct redis_link *link);
+
+static void
+timer_start(struct event *timer, int64_t delay_ms)
+{
+    struct timeval delay = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
+    (void)event_add(timer, &delay);
+}
+
+static void
+command_finish(struct command *command, enum redis_result result, const redisReply *reply)
+{
+    redis_done_cb *done = command->done;
+    void *arg = command->arg;
+    free(command);
+    done(result, (const struct redis_reply *)reply, arg);
+}
+
+/* Every command of a list ends with the same result. The list is taken over first: a callback may
+ * issue new commands. */
+static void
+commands_finish(struct command_list *list, enum redis_result result)
+{
+    struct command_list taken = STAILQ_HEAD_INITIALIZER(taken);
+    STAILQ_CONCAT(&taken, list);
+    while (!STAILQ_EMPTY(&taken)) {
+        struct command *command = STAILQ_FIRST(&taken);
+        STAILQ_REMOVE_HEAD(&taken, next);
+        command_finish(command, result, NULL);
+    }
+}
+
+/*
+ * Empties `sent` into `pending`. hiredis may still call back for a command that it has not returned
+ * (now, or later when we are inside one of its callbacks), long after our side was told: such a
+ * command is cut loose, to be freed there, and a copy of it goes into `pending`.
+ */
+static void
+commands_detach(struct command_list *sent, struct command_list *pending)
+{
+    while (!STAILQ_EMPTY(sent)) {
+        struct command *command = STAILQ_FIRST(sent);
+        STAILQ_REMOVE_HEAD(sent, next);
+        if (!command->returned) {
+            struct command *copy = malloc(sizeof *copy);
+            if (copy == NULL) {
+                abort(); /* a completion must not be lost */
+            }
+            *copy = *command;
+            command->link = NULL;
+            command = copy;
+        }
+        STAILQ_INSERT_TAIL(pending, command, next);
+    }
+}
+
+static void
+reconnect_later(struct redis_link *link)
+{
+    int64_t delay_ms =
+        backoff_delay_ms(link->failures, RECONNECT_BASE_MS, RECONNECT_CAP_MS, arc4random());
+    link->failures++;
+    timer_start(link->reconnect_timer, delay_ms + RECONNECT_BASE_MS);
+}
+
+/* The one way a connection ends, whoever ends it. `context_is_freed`: hiredis does that itself
+ * around its connect and disconnect callbacks. */
+static void
+link_close(struct redis_link *link, const char *why, bool context_is_freed)
+{
+    enum link_state was = link->state;
+    redisAsyncContext *redis = link->redis;
+    struct command_list pending = STAILQ_HEAD_INITIALIZER(pending);
+
+    commands_detach(&link->sent, &pending);
+    link->redis = NULL;
+    link->state = WAITING;
+    (void)event_del(link->deadline_timer);
+    if (redis != NULL) {
+        redis->data = NULL;
+        if (!context_is_freed) {
+            redisAsyncFree(redis);
+        }
+    }
+    /* The first failure of a row is worth a line; the rest would flood the log. */
+    if (was == READY || link->failures == 0) {
+        log_warn("redis is not reachable", log_s("link", link->name), log_s("reason", why));
+    }
+    reconnect_later(link);
+    commands_finish(&pending, REDIS_UNKNOWN);
+    if (was == READY && link->handlers.down != NULL) {
+        link->handlers.down(link->arg);
+    }
+}
+
+static void
+link_on_reply(redisAsyncContext *redis, void *reply, void *arg)
+{
+    struct command *command = arg;
+    (void)redis;
+    if (command->link == NULL) {
+        free(command);
+        return;
+    }
+    if (reply == NULL) {
+        command->returned = true; /* the connection is going: link_close completes it */
+        return;
+    }
+    STAILQ_REMOVE(&command->link->sent, command, command, next);
+    command_finish(command, REDIS_DONE, reply);
+}
+
+static void
+link_send(struct redis_link *link, int64_t timeout_ms, int argc, const char **argv,
+          const size_t *lengths, redis_done_cb *done, void *arg, bool sendable)
+{
+    struct command *command = calloc(1, sizeof *command);
+    if (command == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    command->link = link;
+    command->done = done;
+    command->arg = arg;
+    if (!sendable || redisAsyncCommandArgv(link->redis, link_on_reply, command, argc, argv,
+                                           lengths) != REDIS_OK) {
+        STAILQ_INSERT_TAIL(&link->unsent, command, next);
+        event_active(link->unsent_event, EV_TIMEOUT, 1);
+        return;
+    }
+    STAILQ_INSERT_TAIL(&link->sent, command, next);
+    if (timeout_ms > 0) {
+        command->deadline_mono_ms = clock_mono_ms() + timeout_ms;
+        if (!event_pending(link->deadline_timer, EV_TIMEOUT, NULL)) {
+            timer_start(link->deadline_timer, timeout_ms);
+        }
+    }
+}
+
+static void
+link_on_unsent(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_link *link = arg;
+    (void)fd, (void)what;
+    commands_finish(&link->unsent, REDIS_UNSENT);
+}
+
+/* The oldest command's deadline is the one that counts, because answers come in order. The timer
+ * runs lazily: it is set for the oldest command of some moment, and looks again when it fires. */
+static void
+link_on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_link *link = arg;
+    (void)fd, (void)what;
+    if (link->state == CONNECTING) {
+        link_close(link, "no connection in time", false);
+        return;
+    }
+    struct command *oldest = STAILQ_FIRST(&link->sent);
+    if (oldest == NULL || oldest->deadline_mono_ms == 0) {
+        return;
+    }
+    int64_t left_ms = oldest->deadline_mono_ms - clock_mono_ms();
+    if (left_ms > 0) {
+        timer_start(link->deadline_timer, left_ms);
+        return;
+    }
+    link_close(link, "no answer in time", false);
+}
+
+static void
+link_on_reconnect(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    link_connect(arg);
+}
+
+static void
+link_ready(struct redis_link *link)
+{
+    link->state = READY;
+    link->failures = 0;
+    log_info("connected to redis", log_s("link", link->name));
+    link->handlers.ready(link->arg);
+}
+
+static void
+link_on_greeting(enum redis_result result, const struct redis_reply *reply, void *arg)
+{
+    struct redis_link *link = arg;
+    if (result != REDIS_DONE || link->state != GREETING) {
+        return;
+    }
+    if (redis_reply_type(reply) == REPLY_ERROR) {
+        char why[256];
+        (void)snprintf(why, sizeof why, "AUTH or SELECT refused: %s", redis_reply_text(reply));
+        link_close(link, why, false);
+        return;
+    }
+    link->greetings--;
+    if (link->greetings == 0) {
+        link_ready(link);
+    }
+}
+
+static void
+link_greet(struct redis_link *link)
+{
+    link->state = GREETING;
+    link->greetings = 1;
+    if (link->url.password[0] != '\0') {
+        const char *auth[] = { "AUTH", link->url.user, link->url.password };
+        if (link->url.user[0] == '\0') {
+            auth[1] = auth[2];
+        }
+        link->greetings++;
+        link_send(link, CONNECT_TIMEOUT_MS, link->url.user[0] != '\0' ? 3 : 2, auth, NULL,
+                  link_on_greeting, link, true);
+    }
+    char database[16];
+    (void)snprintf(database, sizeof database, "%d", link->url.database);
+    const char *select[] = { "SELECT", database };
+    link_send(link, CONNECT_TIMEOUT_MS, 2, select, NULL, link_on_greeting, link, true);
+}
+
+static void
+link_on_connect(const redisAsyncContext *redis, int status)
+{
+    struct redis_link *link = redis->data;
+    if (link == NULL) {
+        return;
+    }
+    if (status != REDIS_OK) {
+        /* hiredis 0.14: err may be 0 here, the text is right; the context is freed by hiredis. */
+        char why[160];
+        (void)snprintf(why, sizeof why, "%s",
+                       redis->errstr[0] != '\0' ? redis->errstr : "connection refused");
+        link_close(link, why, true);
+        return;
+    }
+    (void)event_del(link->deadline_timer);
+    link_greet(link);
+}
+
+static void
+link_on_disconnect(const redisAsyncContext *redis, int status)
+{
+    struct redis_link *link = redis->data;
+    if (link == NULL) {
+        return;
+    }
+    char why[160];
+    (void)snprintf(why, sizeof why, "%s",
+                   status != REDIS_OK && redis->errstr[0] != '\0' ? redis->errstr : "closed");
+    link_close(link, why, true);
+}
+
+static bool
+link_start_tls(struct redis_link *link)
+{
+#ifdef HAVE_HIREDIS_SSL
+    if (link->url.tls) {
+        return redisInitiateSSLWithContext(&link->redis->c, link->tls) == REDIS_OK;
+    }
+#endif
+    return !link->url.tls;
+}
+
+static void
+link_connect(struct redis_link *link)
+{
+    const struct redis_url *url = &link->url;
+    link->redis = url->path[0] != '\0' ? redisAsyncConnectUnix(url->path)
+                                       : redisAsyncConnect(url->host, url->port);
+    link->state = CONNECTING;
+    if (link->redis == NULL) {
+        link_close(link, "out of memory", true);
+        return;
+    }
+    link->redis->data = link;
+    if (link->redis->err != 0 || redisLibeventAttach(link->redis, link->base) != REDIS_OK ||
+        !link_start_tls(link)) {
+        char why[160];
+        (void)snprintf(why, sizeof why, "%s", link->redis->errstr);
+        link_close(link, why, false);
+        return;
+    }
+    (void)redisAsyncSetConnectCallback(link->redis, link_on_connect);
+    (void)redisAsyncSetDisconnectCallback(link->redis, link_on_disconnect);
+    timer_start(link->deadline_timer, CONNECT_TIMEOUT_MS);
+}
+
+const char *
+redis_url_problem(const char *text)
+{
+    struct redis_url url;
+    const char *problem = redis_url_parse(text, &url);
+    explicit_bzero(url.password, sizeof url.password);
+#ifndef HAVE_HIREDIS_SSL
+    if (problem == NULL && url.tls) {
+        return "REDIS_URL is rediss://, but the hiredis that this program was built with has no "
+               "TLS "
+               "(Debian 13's has); use redis:// through a tunnel, or build there";
+    }
+#endif
+    return problem;
+}
+
+struct redis_link *
+redis_link_new(struct event_base *base, const char *url, const char *name,
+               const struct redis_link_handlers *handlers, void *arg)
+{
+    struct redis_link *link = calloc(1, sizeof *link);
+    if (link == NULL) {
+        return NULL;
+    }
+    link->base = base;
+    link->name = name;
+    link->handlers = *handlers;
+    link->arg = arg;
+    STAILQ_INIT(&link->sent);
+    STAILQ_INIT(&link->unsent);
+    link->unsent_event = event_new(base, -1, 0, link_on_unsent, link);
+    link->deadline_timer = evtimer_new(base, link_on_deadline, link);
+    link->reconnect_timer = evtimer_new(base, link_on_reconnect, link);
+    if (redis_url_parse(url, &link->url) != NULL || link->unsent_event == NULL ||
+        link->deadline_timer == NULL || link->reconnect_timer == NULL) {
+        goto fail;
+    }
+#ifdef HAVE_HIREDIS_SSL
+    if (link->url.tls) {
+        (void)redisInitOpenSSL();
+        /* NULL, NULL: the system's certificate authorities, as OpenSSL is set up. */
+        link->tls = redisCreateSSLContext(NULL, "/etc/ssl/certs", NULL, NULL, link->url.host, NULL);
+        if (link->tls == NULL) {
+            goto fail;
+        }
+    }
+#endif
+    timer_start(link->reconnect_timer, 0);
+    return link;
+
+fail:
+    redis_link_free(link);
+    return NULL;
+}
+
+void
+redis_link_free(struct redis_link *link)
+{
+    if (link == NULL) {
+        return;
+    }
+    struct command_list pending = STAILQ_HEAD_INITIALIZER(pending);
+    commands_detach(&link->sent, &pending);
+    if (link->redis != NULL) {
+        link->redis->data = NULL;
+        redisAsyncFree(link->redis);
+    }
+    struct event *events[] = { link->unsent_event, link->deadline_timer, link->reconnect_timer };
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        if (events[i] != NULL) {
+            event_free(events[i]);
+        }
+    }
+    commands_finish(&pending, REDIS_UNKNOWN);
+    commands_finish(&link->unsent, REDIS_UNSENT);
+#ifdef HAVE_HIREDIS_SSL
+    if (link->tls != NULL) {
+        redisFreeSSLContext(link->tls);
+    }
+#endif
+    explicit_bzero(link->url.password, sizeof link->url.password);
+    free(link);
+}
+
+bool
+redis_link_is_ready(const struct redis_link *link)
+{
+    return link->state == READY;
+}
+
+void
+redis_link_command(struct redis_link *link, int64_t timeout_ms, int argc, const char **argv,
+                   const size_t *lengths, redis_done_cb *done, void *arg)
+{
+    link_send(link, timeout_ms, argc, argv, lengths, done, arg, link->state == READY);
+}
+
+void
+redis_link_reset(struct redis_link *link, const char *why)
+{
+    if (link->redis != NULL) {
+        link_close(link, why, false);
+    }
+}
+
+static const redisReply *
+raw(const struct redis_reply *reply)
+{
+    return (const redisReply *)(const void *)reply;
+}
+
+enum redis_reply_type
+redis_reply_type(const struct redis_reply *reply)
+{
+    switch (raw(reply)->type) {
+    case REDIS_REPLY_INTEGER:
+        return REPLY_INTEGER;
+    case REDIS_REPLY_STRING:
+    case REDIS_REPLY_STATUS:
+        return REPLY_TEXT;
+    case REDIS_REPLY_ARRAY:
+        return REPLY_ARRAY;
+    case REDIS_REPLY_ERROR:
+        return REPLY_ERROR;
+    default:
+        return REPLY_NIL;
+    }
+}
+
+const char *
+redis_reply_text(const struct redis_reply *reply)
+{
+    enum redis_reply_type type = redis_reply_type(reply);
+    return type == REPLY_TEXT || type == REPLY_ERROR ? raw(reply)->str : "";
+}
+
+int64_t
+redis_reply_integer(const struct redis_reply *reply)
+{
+    enum redis_reply_type type = redis_reply_type(reply);
+    if (type == REPLY_TEXT) {
+        return strtoll(raw(reply)->str, NULL, 10);
+    }
+    return type == REPLY_INTEGER ? raw(reply)->integer : 0;
+}
+
+size_t
+redis_reply_count(const struct redis_reply *reply)
+{
+    return redis_reply_type(reply) == REPLY_ARRAY ? (size_t)raw(reply)->elements : 0;
+}
+
+const struct redis_reply *
+redis_reply_at(const struct redis_reply *reply, size_t index)
+{
+    return (const struct redis_reply *)(const void *)raw(reply)->element[index];
+}

@@ -1,0 +1,141 @@
+/*
+ * The Redis library (common/redis) as typed calls: one per function of it. Loads the library into a
+ * Redis that has none or an older one, and again when it was lost; never replaces a newer one.
+ *
+ * Every call ends in exactly one run of its callback, never from inside the call.
+ */
+#ifndef TOLLGATE_STORE_H
+#define TOLLGATE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/booking.h"
+
+struct config;
+struct event_base;
+struct store;
+
+enum store_result {
+    STORE_DONE,    /* the function ran */
+    STORE_UNSENT,  /* Redis is away; it certainly did not run */
+    STORE_UNKNOWN, /* it may have run; every function is safe to repeat with the same arguments */
+    STORE_ERROR,   /* Redis or the function answered with an error; it changed nothing */
+};
+
+struct store_handlers {
+    /* The library is there (and the policy, where one is given): calls will be served. Once for
+     * each time it becomes so. May be NULL. */
+    void (*ready)(void *arg);
+    /* Calls will not be served until the next `ready`. May be NULL. */
+    void (*away)(void *arg);
+};
+
+/*
+ * `config` must outlive the store. NULL when memory is out; else connects in the background.
+ */
+__attribute__((warn_unused_result)) struct store *store_new(struct event_base *base,
+                                                            const struct config *config,
+                                                            const struct store_handlers *handlers,
+                                                            void *arg);
+
+/* Ends what is pending as UNKNOWN. Accepts NULL. Not from inside a callback of this store. */
+void store_free(struct store *store);
+
+/* Connected, library and policy in place. */
+bool store_is_ready(const struct store *store);
+
+/*
+ * The policy that this program brings along, installed by the library's rules now and on each new
+ * connection: source "default" or "file". The text is copied. The last one given counts.
+ * False when memory is out. A text that Redis cannot compile is logged with its line; see
+ * store_policy_error.
+ */
+__attribute__((warn_unused_result)) bool store_set_policy(struct store *store, const char *text,
+                                                          const char *source);
+
+/* Why the policy given was refused by Redis; NULL while it was not. Valid until the next call. */
+const char *store_policy_error(const struct store *store);
+
+enum store_recorded {
+    STORE_RECORDED_QUEUED,  /* a worker will look at the booking */
+    STORE_RECORDED_NO_WORK, /* recorded or known already; nothing to do */
+};
+
+typedef void store_record_cb(enum store_result result, enum store_recorded recorded, void *arg);
+
+/* Records an event as a fact. timeout_ms: how long Redis may take. */
+void store_record(struct store *store, const struct booking_event *event, int64_t timeout_ms,
+                  store_record_cb *done, void *arg);
+
+/*
+ * Remembers, in a capped list, that a signed webhook could not be understood. Nobody waits for the
+ * answer. reason: a short text without anything of the body; sha256: of the body, hex.
+ */
+void store_note_malformed(struct store *store, const char *reason, size_t size, const char *sha256);
+
+/* A booking in this worker's hands. Strings are valid during the callback only. */
+struct store_job {
+    const char *id;
+    const char *token; /* every later step presents it */
+    enum booking_goal goal;
+    const char *uid;
+    const char *account;
+    const char *reason; /* what to tell Cal.com on a "no" */
+    int64_t cost;       /* credits */
+    unsigned attempts;  /* failed so far */
+    bool fresh;         /* may be acted on without a look */
+    bool guide;         /* the guide's flow: Cal.com had accepted it before it was decided */
+};
+
+struct store_batch {
+    const struct store_job *jobs;
+    size_t count;
+    int64_t left;        /* names still in the queue */
+    int64_t next_due_ms; /* until the next retry is due; -1: none waits */
+};
+
+/* batch is NULL unless the result is STORE_DONE, and valid during the call only. */
+typedef void store_take_cb(enum store_result result, const struct store_batch *batch, void *arg);
+
+/*
+ * Takes up to `want` bookings. `number` counts this worker's takes from 1 up: the same number gives
+ * the same batch again, so that an answer lost on the way leaves nothing stuck.
+ */
+void store_take(struct store *store, const char *worker, int64_t number, size_t want,
+                store_take_cb *done, void *arg);
+
+enum store_step {
+    STORE_STEP_SETTLED,
+    STORE_STEP_LOOK,   /* settle: a cancel came while our confirm was on its way; look again */
+    STORE_STEP_RETRY,  /* waits for its due time */
+    STORE_STEP_QUEUED, /* back in the queue */
+    STORE_STEP_DEAD,   /* listed for a person */
+    STORE_STEP_STALE,  /* the token is not the one in force; nothing was changed */
+};
+
+/* detail: the final state, or why it is dead; a text valid during the call, never NULL. */
+typedef void store_step_cb(enum store_result result, enum store_step step, const char *detail,
+                           void *arg);
+
+/* Cal.com says that the booking is in this state (not pending). note: for the record. */
+void store_settle(struct store *store, const char *id, const char *token,
+                  enum booking_status outcome, const char *note, store_step_cb *done, void *arg);
+
+/* Cal.com will never do what we ask: releases, and lists the booking for a person. */
+void store_refuse(struct store *store, const char *id, const char *token, const char *why,
+                  store_step_cb *done, void *arg);
+
+/* Again after delay_ms; counts as an attempt when `burn`. */
+void store_retry(struct store *store, const char *id, const char *token, int64_t delay_ms,
+                 bool burn, const char *why, store_step_cb *done, void *arg);
+
+/* Back into the queue undone, next in line. */
+void store_give_back(struct store *store, const char *id, const char *token, store_step_cb *done,
+                     void *arg);
+
+/* This worker ends: everything it still has goes back. */
+void store_leave(struct store *store, const char *worker, store_step_cb *done, void *arg);
+
+#endif
