@@ -1,0 +1,184 @@
+#include "ingest/admit.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/config.h"
+#include "common/log.h"
+#include "common/sha256.h"
+#include "common/store.h"
+#include "ingest/ingest_metrics.h"
+#include "ingest/signature.h"
+#include "ingest/webhook.h"
+
+struct admit {
+    const struct config *config;
+    struct store *store;
+    struct metrics_shard *metrics;
+    struct signature_checker *checker;
+    struct webhook_parser *parser;
+    struct webhook webhook; /* of the call at work; too large for the stack of a request */
+};
+
+/* One webhook on its way to Redis. */
+struct pending {
+    struct admit *admit;
+    admit_done_cb *done;
+    void *arg;
+    char id[BOOKING_ID_SIZE];
+};
+
+struct admit *
+admit_new(const struct config *config, struct store *store, struct metrics_shard *metrics)
+{
+    struct admit *admit = calloc(1, sizeof *admit);
+    if (admit == NULL) {
+        return NULL;
+    }
+    admit->config = config;
+    admit->store = store;
+    admit->metrics = metrics;
+    admit->checker = signature_checker_new(config->webhook_secret);
+    admit->parser = webhook_parser_new();
+    if (admit->checker == NULL || admit->parser == NULL) {
+        admit_free(admit);
+        return NULL;
+    }
+    return admit;
+}
+
+void
+admit_free(struct admit *admit)
+{
+    if (admit == NULL) {
+        return;
+    }
+    signature_checker_free(admit->checker);
+    webhook_parser_free(admit->parser);
+    free(admit);
+}
+
+void
+admit_set_secrets(struct admit *admit, const char *secrets)
+{
+    struct signature_checker *checker = signature_checker_new(secrets);
+    if (checker == NULL) {
+        log_error("the new WEBHOOK_SECRET cannot be used; the old one stays");
+        return;
+    }
+    signature_checker_free(admit->checker);
+    admit->checker = checker;
+}
+
+/* Whether the webhook may be read; counts and logs it when not. */
+static bool
+is_trusted(struct admit *admit, const char *signature, const char *body, size_t size)
+{
+    enum signature_verdict verdict = signature_check(admit->checker, signature, body, size);
+    switch (verdict) {
+    case SIGNATURE_GOOD:
+        return true;
+    case SIGNATURE_ABSENT:
+        if (admit->config->allow_unsigned) {
+            return true;
+        }
+        metrics_add(admit->metrics, INGEST_UNSIGNED, 1);
+        log_warn("webhook refused: no signature; set the same secret in Cal.com's webhook form and "
+                 "in WEBHOOK_SECRET",
+                 log_i("size", size));
+        return false;
+    case SIGNATURE_MALFORMED:
+    case SIGNATURE_WRONG:
+        break;
+    }
+    metrics_add(admit->metrics, INGEST_WRONG_SIGNATURE, 1);
+    log_warn(verdict == SIGNATURE_MALFORMED
+                 ? "webhook refused: X-Cal-Signature-256 is not 64 lower-case hex digits"
+                 : "webhook refused: the signature fits none of WEBHOOK_SECRET",
+             log_i("size", size));
+    return false;
+}
+
+/* Names the body by its hash: nothing of it is kept, it could hold a oneTimePassword. */
+static void
+note_malformed(struct admit *admit, const char *body, size_t size)
+{
+    char hash[SHA256_HEX_SIZE];
+    sha256_hex(body, size, hash);
+    metrics_add(admit->metrics, INGEST_MALFORMED, 1);
+    log_warn("webhook not understood", log_s("reason", admit->webhook.reason),
+             log_s("trigger", admit->webhook.trigger), log_i("size", size), log_s("sha256", hash));
+    store_note_malformed(admit->store, admit->webhook.reason, size, hash);
+}
+
+static void
+admit_on_recorded(enum store_result result, enum store_recorded recorded, void *arg)
+{
+    struct pending pending = *(struct pending *)arg;
+    free(arg);
+    int status = 503;
+    if (result == STORE_DONE) {
+        bool queued = recorded == STORE_RECORDED_QUEUED;
+        metrics_add(pending.admit->metrics, queued ? INGEST_QUEUED : INGEST_NO_WORK, 1);
+        status = queued ? 202 : 200;
+    } else {
+        metrics_add(pending.admit->metrics, INGEST_UNAVAILABLE, 1);
+        log_warn("webhook not taken: redis did not record it", log_s("booking", pending.id));
+    }
+    pending.done(status, pending.arg);
+}
+
+static void
+admit_event(struct admit *admit, admit_done_cb *done, void *arg)
+{
+    const struct booking_event *event = &admit->webhook.event;
+    metrics_add(admit->metrics, INGEST_EVENT_REQUESTED + (size_t)event->kind, 1);
+    if (event->event_type[0] != '\0' &&
+        !config_list_has(admit->config->event_types, event->event_type, true)) {
+        metrics_add(admit->metrics, INGEST_OTHER_EVENT_TYPE, 1);
+        done(200, arg);
+        return;
+    }
+    struct pending *pending = calloc(1, sizeof *pending);
+    if (pending == NULL) {
+        metrics_add(admit->metrics, INGEST_UNAVAILABLE, 1);
+        done(503, arg);
+        return;
+    }
+    pending->admit = admit;
+    pending->done = done;
+    pending->arg = arg;
+    memcpy(pending->id, event->id, sizeof pending->id);
+    log_debug("webhook", log_s("booking", event->id), log_s("trigger", admit->webhook.trigger));
+    store_record(admit->store, event, ADMIT_TIMEOUT_MS, admit_on_recorded, pending);
+}
+
+void
+admit_webhook(struct admit *admit, const char *signature, const char *body, size_t size,
+              admit_done_cb *done, void *arg)
+{
+    if (!is_trusted(admit, signature, body, size)) {
+        done(401, arg);
+        return;
+    }
+    switch (webhook_parse(admit->parser, body, size, &admit->webhook)) {
+    case WEBHOOK_EVENT:
+        admit_event(admit, done, arg);
+        return;
+    case WEBHOOK_PING:
+        metrics_add(admit->metrics, INGEST_PING, 1);
+        log_info("ping from Cal.com: the secret fits");
+        done(200, arg);
+        return;
+    case WEBHOOK_IGNORED:
+        metrics_add(admit->metrics, INGEST_IGNORED, 1);
+        log_debug("webhook ignored", log_s("trigger", admit->webhook.trigger));
+        done(200, arg);
+        return;
+    case WEBHOOK_MALFORMED:
+        note_malformed(admit, body, size);
+        done(400, arg);
+        return;
+    }
+}

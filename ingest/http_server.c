@@ -1,0 +1,379 @@
+#include "ingest/http_server.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/eventfd.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/store.h"
+#include "ingest/admit.h"
+#include "ingest/connections.h"
+#include "ingest/ingest_metrics.h"
+
+#define RETRY_AFTER_S  "5"
+#define ACCEPT_PAUSE_S 1
+
+/* evhttp answers a header over its limit with 400; with a limit above ours there is room to say
+ * 431. */
+#define EVHTTP_HEADER_BYTES ((ev_ssize_t)2 * HTTP_MAX_HEADER_BYTES)
+
+struct http_server {
+    const struct config *config;
+    struct metrics_shard *metrics;
+    void (*drained)(void *arg);
+    void *arg;
+    pthread_t thread;
+    bool started;
+    struct event_base *base;
+    struct evhttp *http;
+    struct evhttp_bound_socket *socket; /* NULL: no longer listening */
+    struct connections *connections;
+    struct store *store;
+    struct admit *admit;
+    struct event *wake_event;
+    struct event *accept_timer;
+    int wake_fd; /* eventfd: another thread asks for something */
+    atomic_bool ready, drain_wanted, stop_wanted;
+    pthread_mutex_t lock; /* guards new_secrets */
+    char *new_secrets;
+};
+
+/* A request in our hands, until its answer. */
+struct exchange {
+    struct http_server *server;
+    struct evhttp_request *request;
+    int64_t since_us;
+};
+
+static void
+reply(struct http_server *server, struct evhttp_request *request, int status, bool close_connection)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(request);
+    if (status == 503) {
+        (void)evhttp_add_header(headers, "Retry-After", RETRY_AFTER_S);
+    }
+    if (status == 405) {
+        (void)evhttp_add_header(headers, "Allow", "POST");
+    }
+    if (close_connection || connections_are_draining(server->connections)) {
+        (void)evhttp_add_header(headers, "Connection", "close");
+    }
+    connections_release(server->connections, request);
+    evhttp_send_reply(request, status, NULL, NULL);
+}
+
+static void
+server_on_admitted(int status, void *arg)
+{
+    struct exchange exchange = *(struct exchange *)arg;
+    free(arg);
+    metrics_observe_us(exchange.server->metrics, INGEST_ACK_SECONDS,
+                       clock_mono_us() - exchange.since_us);
+    reply(exchange.server, exchange.request, status, false);
+}
+
+/*
+ * What evhttp lets through and we do not. Two lengths, or a length beside a transfer coding, can be
+ * read as different requests by a proxy before us (request smuggling): refused, and the connection
+ * closed. 0 when the request is fine.
+ */
+static int
+check_headers(struct evhttp_request *request)
+{
+    size_t bytes = 0;
+    int lengths = 0, codings = 0;
+    const struct evkeyval *header;
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+    TAILQ_FOREACH(header, headers, next) {
+        bytes += strlen(header->key) + strlen(header->value) + 4;
+        lengths += strcasecmp(header->key, "Content-Length") == 0;
+        codings += strcasecmp(header->key, "Transfer-Encoding") == 0;
+    }
+    if (bytes > HTTP_MAX_HEADER_BYTES) {
+        return 431;
+    }
+    return lengths + codings > 1 ? 400 : 0;
+}
+
+static void
+server_on_request(struct evhttp_request *request, void *arg)
+{
+    struct http_server *server = arg;
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+    const char *path = uri != NULL ? evhttp_uri_get_path(uri) : NULL;
+    bool held = connections_hold(server->connections, request);
+    int wrong = check_headers(request);
+    if (wrong == 0 && (path == NULL || strcmp(path, "/webhook") != 0)) {
+        wrong = 404;
+    } else if (wrong == 0 && evhttp_request_get_command(request) != EVHTTP_REQ_POST) {
+        wrong = 405;
+    }
+    struct exchange *exchange = wrong == 0 && held ? calloc(1, sizeof *exchange) : NULL;
+    if (exchange == NULL) {
+        metrics_add(server->metrics, INGEST_BAD_REQUEST, 1);
+        reply(server, request, wrong != 0 ? wrong : 503, true);
+        return;
+    }
+    exchange->server = server;
+    exchange->request = request;
+    exchange->since_us = clock_mono_us();
+    struct evbuffer *body = evhttp_request_get_input_buffer(request);
+    size_t size = evbuffer_get_length(body);
+    const char *bytes = (const char *)evbuffer_pullup(body, -1);
+    admit_webhook(
+        server->admit,
+        evhttp_find_header(evhttp_request_get_input_headers(request), "X-Cal-Signature-256"),
+        bytes != NULL ? bytes : "", size, server_on_admitted, exchange);
+}
+
+static void
+server_on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    struct http_server *server = arg;
+    int error = errno;
+    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) {
+        log_warn("a connection could not be accepted", log_s("error", strerror(error)));
+        return;
+    }
+    /* The connection stays in the kernel's queue; trying again at once would only spin. */
+    const struct timeval pause = { .tv_sec = ACCEPT_PAUSE_S };
+    metrics_add(server->metrics, INGEST_ACCEPT_PAUSES, 1);
+    log_error("accepting pauses", log_s("error", strerror(error)),
+              log_i("seconds", ACCEPT_PAUSE_S));
+    (void)evconnlistener_disable(listener);
+    (void)event_add(server->accept_timer, &pause);
+}
+
+static void
+server_on_accept_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct http_server *server = arg;
+    (void)fd, (void)what;
+    if (server->socket != NULL) {
+        (void)evconnlistener_enable(evhttp_bound_socket_get_listener(server->socket));
+    }
+}
+
+static void
+server_on_empty(void *arg)
+{
+    struct http_server *server = arg;
+    server->drained(server->arg);
+}
+
+static void
+server_begin_drain(struct http_server *server)
+{
+    if (server->socket == NULL) {
+        return;
+    }
+    evhttp_del_accept_socket(server->http, server->socket);
+    server->socket = NULL;
+    connections_drain(server->connections, server_on_empty, server);
+}
+
+static void
+server_take_secrets(struct http_server *server)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    char *secrets = server->new_secrets;
+    server->new_secrets = NULL;
+    (void)pthread_mutex_unlock(&server->lock);
+    if (secrets != NULL) {
+        admit_set_secrets(server->admit, secrets);
+        explicit_bzero(secrets, strlen(secrets));
+        free(secrets);
+    }
+}
+
+static void
+server_on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct http_server *server = arg;
+    uint64_t count;
+    (void)what;
+    if (read(fd, &count, sizeof count) < 0) {
+        return;
+    }
+    server_take_secrets(server);
+    if (atomic_load(&server->stop_wanted)) {
+        (void)event_base_loopbreak(server->base);
+    } else if (atomic_load(&server->drain_wanted)) {
+        server_begin_drain(server);
+    }
+}
+
+static void
+server_on_store_ready(void *arg)
+{
+    struct http_server *server = arg;
+    atomic_store(&server->ready, true);
+}
+
+static void
+server_on_store_away(void *arg)
+{
+    struct http_server *server = arg;
+    atomic_store(&server->ready, false);
+}
+
+static void *
+server_main(void *arg)
+{
+    struct http_server *server = arg;
+    (void)event_base_dispatch(server->base);
+    return NULL;
+}
+
+static bool
+server_listen(struct http_server *server, int listen_fd)
+{
+    evhttp_set_gencb(server->http, server_on_request, server);
+    evhttp_set_allowed_methods(server->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
+                                                 EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
+                                                 EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+    evhttp_set_max_body_size(server->http, HTTP_MAX_BODY_BYTES);
+    evhttp_set_max_headers_size(server->http, EVHTTP_HEADER_BYTES);
+    /* Read on after a body over the limit, so that the 413 is not lost in a reset. */
+    (void)evhttp_set_flags(server->http, EVHTTP_SERVER_LINGERING_CLOSE);
+    server->socket = evhttp_accept_socket_with_handle(server->http, listen_fd);
+    if (server->socket == NULL) {
+        return false;
+    }
+    struct evconnlistener *listener = evhttp_bound_socket_get_listener(server->socket);
+    evconnlistener_set_error_cb(listener, server_on_accept_error);
+    return true;
+}
+
+static bool
+server_make(struct http_server *server, int listen_fd)
+{
+    static const struct store_handlers STORE_HANDLERS = { .ready = server_on_store_ready,
+                                                          .away = server_on_store_away };
+    server->base = loop_make_base();
+    server->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (server->base == NULL || server->wake_fd < 0) {
+        return false;
+    }
+    server->http = evhttp_new(server->base);
+    server->store = store_new(server->base, server->config, &STORE_HANDLERS, server);
+    if (server->http == NULL || server->store == NULL) {
+        return false;
+    }
+    server->admit = admit_new(server->config, server->store, server->metrics);
+    server->connections = connections_new(server->base, server->http, server->metrics);
+    server->wake_event =
+        event_new(server->base, server->wake_fd, EV_READ | EV_PERSIST, server_on_wake, server);
+    server->accept_timer = evtimer_new(server->base, server_on_accept_again, server);
+    return server->admit != NULL && server->connections != NULL && server->wake_event != NULL &&
+           server->accept_timer != NULL && event_add(server->wake_event, NULL) == 0 &&
+           server_listen(server, listen_fd);
+}
+
+struct http_server *
+http_server_start(const struct config *config, struct metrics_shard *metrics, int listen_fd,
+                  void (*drained)(void *arg), void *arg)
+{
+    struct http_server *server = calloc(1, sizeof *server);
+    if (server == NULL) {
+        (void)close(listen_fd);
+        return NULL;
+    }
+    server->config = config;
+    server->metrics = metrics;
+    server->drained = drained;
+    server->arg = arg;
+    server->wake_fd = -1;
+    (void)pthread_mutex_init(&server->lock, NULL);
+    server->started = server_make(server, listen_fd) &&
+                      pthread_create(&server->thread, NULL, server_main, server) == 0;
+    if (!server->started) {
+        log_error("a thread could not be started");
+        if (server->socket == NULL) {
+            (void)close(listen_fd);
+        }
+        http_server_stop(server);
+        return NULL;
+    }
+    return server;
+}
+
+static void
+wake(struct http_server *server)
+{
+    const uint64_t one = 1;
+    /* Fails only when the counter is full, and then the thread is about to wake anyway. */
+    ssize_t written = write(server->wake_fd, &one, sizeof one);
+    (void)written;
+}
+
+void
+http_server_drain(struct http_server *server)
+{
+    atomic_store(&server->drain_wanted, true);
+    wake(server);
+}
+
+void
+http_server_set_secrets(struct http_server *server, const char *secrets)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    free(server->new_secrets);
+    server->new_secrets = strdup(secrets);
+    (void)pthread_mutex_unlock(&server->lock);
+    wake(server);
+}
+
+bool
+http_server_is_ready(const struct http_server *server)
+{
+    return atomic_load(&server->ready);
+}
+
+void
+http_server_stop(struct http_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    if (server->started) {
+        atomic_store(&server->stop_wanted, true);
+        wake(server);
+        (void)pthread_join(server->thread, NULL);
+    }
+    /* The store first: it ends what is pending, which answers requests that evhttp still has. */
+    store_free(server->store);
+    if (server->http != NULL) {
+        evhttp_free(server->http);
+    }
+    connections_free(server->connections);
+    admit_free(server->admit);
+    if (server->wake_event != NULL) {
+        event_free(server->wake_event);
+    }
+    if (server->accept_timer != NULL) {
+        event_free(server->accept_timer);
+    }
+    if (server->base != NULL) {
+        event_base_free(server->base);
+    }
+    if (server->wake_fd >= 0) {
+        (void)close(server->wake_fd);
+    }
+    free(server->new_secrets);
+    (void)pthread_mutex_destroy(&server->lock);
+    free(server);
+}

@@ -1,0 +1,34 @@
+/* The series that ingest counts; the table itself is in ingest_metrics.c in the same order. */
+#ifndef TOLLGATE_INGEST_METRICS_H
+#define TOLLGATE_INGEST_METRICS_H
+
+#include "common/metrics.h"
+
+enum ingest_metric {
+    INGEST_QUEUED,
+    INGEST_NO_WORK,
+    INGEST_PING,
+    INGEST_IGNORED,
+    INGEST_OTHER_EVENT_TYPE,
+    INGEST_MALFORMED,
+    INGEST_UNSIGNED,
+    INGEST_WRONG_SIGNATURE,
+    INGEST_UNAVAILABLE,
+    INGEST_BAD_REQUEST,
+    INGEST_EVENT_REQUESTED, /* + enum booking_event_kind */
+    INGEST_EVENT_CREATED,
+    INGEST_EVENT_REJECTED,
+    INGEST_EVENT_CANCELLED,
+    INGEST_EVENT_RESCHEDULED,
+    INGEST_EVENT_PAYMENT,
+    INGEST_CONNECTIONS,
+    INGEST_REFUSED_CONNECTIONS,
+    INGEST_TIMED_OUT_REQUESTS,
+    INGEST_ACCEPT_PAUSES,
+    INGEST_ACK_SECONDS,
+    INGEST_METRIC_COUNT,
+};
+
+extern const struct metric INGEST_METRICS[INGEST_METRIC_COUNT];
+
+#endif
