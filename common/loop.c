@@ -13,7 +13,7 @@ struct loop {
     void *arg;
     struct event *signals[3];
     struct event *drain_timer;
-    bool draining;
+    bool draining, drain_is_over;
 };
 
 static const int SIGNALS[] = { SIGTERM, SIGINT, SIGHUP };
@@ -43,9 +43,15 @@ loop_on_drain_over(evutil_socket_t fd, short what, void *arg)
 {
     struct loop *loop = arg;
     (void)fd, (void)what;
+    if (loop->drain_is_over) {
+        loop_stop(loop);
+        return;
+    }
+    const struct timeval rest = { .tv_usec = LOOP_LEAVE_MS * 1000 };
+    loop->drain_is_over = true;
     log_warn("not drained in time");
+    (void)event_add(loop->drain_timer, &rest);
     loop->handlers.drain_over(loop->arg);
-    loop_stop(loop);
 }
 
 struct event_base *

@@ -12,11 +12,13 @@ struct event_base;
 struct loop;
 
 #define LOOP_DRAIN_MS 10000
+#define LOOP_LEAVE_MS 500
 
 struct loop_handlers {
     /* Stop taking work; call loop_stop when the last of it is done. Once. */
     void (*drain)(void *arg);
-    /* LOOP_DRAIN_MS after `drain`: the loop is about to stop, whatever is left. Once, or never. */
+    /* LOOP_DRAIN_MS after `drain`: give up what is left. The loop stops by itself LOOP_LEAVE_MS later.
+     * Once, or never. */
     void (*drain_over)(void *arg);
     /* SIGHUP, after the log was reopened. Any number of times. */
     void (*reload)(void *arg);

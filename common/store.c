@@ -642,3 +642,12 @@ store_leave(struct store *store, const char *worker, store_step_cb *done, void *
     add_text(&args, worker);
     send_step(store, &args, done, arg);
 }
+
+void
+store_unblock(struct store *store, int64_t client_id)
+{
+    char id[NUMBER_SIZE];
+    (void)snprintf(id, sizeof id, "%" PRId64, client_id);
+    const char *argv[] = { "CLIENT", "UNBLOCK", id };
+    redis_link_command(store->link, STEP_TIMEOUT_MS, 3, argv, NULL, on_nothing, NULL);
+}

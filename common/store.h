@@ -138,4 +138,7 @@ void store_give_back(struct store *store, const char *id, const char *token, sto
 /* This worker ends: everything it still has goes back. */
 void store_leave(struct store *store, const char *worker, store_step_cb *done, void *arg);
 
+/* Ends another connection's blocking command (CLIENT UNBLOCK). Nobody waits for the answer. */
+void store_unblock(struct store *store, int64_t client_id);
+
 #endif

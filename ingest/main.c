@@ -82,7 +82,9 @@ ingest_on_drain(void *arg)
 static void
 ingest_on_drain_over(void *arg)
 {
-    (void)arg; /* requests that are still open are cut off: Cal.com never saw a 2xx for them */
+    struct ingest *ingest = arg;
+    /* Requests that are still open are cut off: Cal.com never saw a 2xx for them. */
+    loop_stop(ingest->loop);
 }
 
 static void

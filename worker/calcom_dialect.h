@@ -1,0 +1,74 @@
+/*
+ * What differs between v1 and v2: how a call is written, how an answer is read. Pure.
+ */
+#ifndef TOLLGATE_CALCOM_DIALECT_H
+#define TOLLGATE_CALCOM_DIALECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "worker/calcom.h"
+#include "worker/http_client.h"
+
+#define CALCOM_URL_SIZE 4096
+#define CALCOM_BODY_SIZE 4096
+
+struct json_object;
+
+/* The parts of one call. */
+struct calcom_parts {
+    enum calcom_call call;
+    const char *base_url; /* without a slash at the end */
+    const char *key;
+    const char *id, *uid, *reason;
+};
+
+struct calcom_written {
+    enum http_method method;
+    char url[CALCOM_URL_SIZE];
+    char body[CALCOM_BODY_SIZE]; /* "": none */
+};
+
+#define CALCOM_ANY 0xfU
+#define CALCOM_ACTS (1U << CALCOM_CONFIRM | 1U << CALCOM_DECLINE | 1U << CALCOM_CANCEL)
+#define CALCOM_LOOKS (1U << CALCOM_LOOK)
+
+/* A row of a dialect's table: the first that fits counts. */
+struct calcom_rule {
+    int from, to;        /* HTTP status */
+    unsigned calls;      /* a set of 1 << enum calcom_call */
+    const char *message; /* a part of the error's message; NULL: any. "": any, in an answer of Cal.com's
+                            own form (something before it may answer 404 as well) */
+    enum calcom_class kind;
+};
+
+struct calcom_dialect {
+    const char *name; /* the last segment of the URL's path */
+    bool confirm_is_harmless;
+    bool bearer; /* the key goes into a header, with the API version beside it */
+    const struct calcom_rule *rules;
+    size_t rule_count;
+    /* What a successful call leaves behind when the answer does not say it itself. */
+    enum booking_status outcome[4];
+    /* False when the parts do not fit or the booking has no name in this dialect. */
+    bool (*write)(const struct calcom_parts *parts, struct calcom_written *written);
+    /* The booking of a successful answer, or NULL. */
+    struct json_object *(*find_booking)(struct json_object *root);
+    /* The error text of another answer, or NULL. */
+    const char *(*find_message)(struct json_object *root);
+};
+
+extern const struct calcom_dialect CALCOM_V1;
+extern const struct calcom_dialect CALCOM_V2;
+
+/* The member of an object, or NULL; NULL for anything but an object. */
+struct json_object *calcom_member(struct json_object *object, const char *name);
+
+/* A member that is a text, or NULL. */
+const char *calcom_text(struct json_object *object, const char *name);
+
+/* Writes {"name":"text"}. False when it does not fit. */
+__attribute__((warn_unused_result)) bool calcom_write_json(const char *name, const char *text,
+                                                           char *out, size_t size);
+
+#endif

@@ -1,0 +1,251 @@
+/*
+ * tollgate-worker: settles bookings at Cal.com. Wires intake, settler, API client, admin address and
+ * signals together.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/admin_http.h"
+#include "common/listen.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/metrics.h"
+#include "common/program.h"
+#include "common/redis_library.h"
+#include "common/redis_link.h"
+#include "common/store.h"
+#include "worker/calcom.h"
+#include "worker/governor.h"
+#include "worker/http_client.h"
+#include "worker/intake.h"
+#include "worker/settle.h"
+#include "worker/worker_metrics.h"
+
+#define POLICY_BYTES (64 * 1024)
+
+struct worker {
+    struct config config;
+    struct loop *loop;
+    struct metrics *metrics;
+    struct admin_http *admin;
+    struct store *store;
+    struct http_client *http;
+    struct calcom *calcom;
+    struct governor governor;
+    struct settler *settler;
+    struct intake *intake;
+    bool failed; /* stopped because it cannot work: exit status 1 */
+};
+
+static const char *
+find_problem(const struct config *config)
+{
+    if (config->admin_listen[0] != '\0' && !listen_address_is_valid(config->admin_listen)) {
+        return "TOLLGATE_ADMIN_LISTEN must be an IP address and a port, as in 127.0.0.1:9465";
+    }
+    const char *problem = redis_url_problem(config->redis_url);
+    return problem != NULL ? problem : calcom_url_problem(config->calcom_api_url);
+}
+
+/* The policy to bring along: the operator's file, or the default. False with the reason logged. */
+static bool
+give_policy(struct store *store, const char *path)
+{
+    if (*path == '\0') {
+        return store_set_policy(store, redis_default_policy_text, "default");
+    }
+    FILE *file = fopen(path, "re");
+    char *text = calloc(1, POLICY_BYTES + 1);
+    size_t size = file != NULL && text != NULL ? fread(text, 1, POLICY_BYTES + 1, file) : 0;
+    bool usable = size > 0 && size <= POLICY_BYTES && ferror(file) == 0;
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+    if (usable) {
+        text[size] = '\0';
+        usable = store_set_policy(store, text, "file");
+    } else {
+        log_error("TOLLGATE_POLICY_FILE cannot be used: it must be a readable Lua file of 1 byte to "
+                  "64 KiB",
+                  log_s("path", path));
+    }
+    free(text);
+    return usable;
+}
+
+static void
+worker_on_store_ready(void *arg)
+{
+    struct worker *worker = arg;
+    const char *error = store_policy_error(worker->store);
+    if (error != NULL && worker->config.policy_file[0] != '\0' && !loop_is_draining(worker->loop)) {
+        log_error("TOLLGATE_POLICY_FILE does not load", log_s("error", error));
+        worker->failed = true;
+        loop_stop(worker->loop);
+        return;
+    }
+    intake_kick(worker->intake);
+}
+
+static void
+worker_on_put_down(void *arg)
+{
+    struct worker *worker = arg;
+    intake_kick(worker->intake);
+}
+
+static void
+worker_on_due(long delay_ms, void *arg)
+{
+    struct worker *worker = arg;
+    intake_due_in(worker->intake, delay_ms);
+}
+
+static void
+worker_on_drained(void *arg)
+{
+    struct worker *worker = arg;
+    loop_stop(worker->loop);
+}
+
+static void
+worker_on_drain(void *arg)
+{
+    struct worker *worker = arg;
+    intake_drain(worker->intake);
+}
+
+static void
+worker_on_drain_over(void *arg)
+{
+    struct worker *worker = arg;
+    intake_leave(worker->intake);
+}
+
+static void
+worker_on_reload(void *arg)
+{
+    struct worker *worker = arg;
+    struct config fresh;
+    char error[CONFIG_ERROR_SIZE];
+    if (!config_load(&fresh, CONFIG_WORKER, error)) {
+        log_error("the settings stay as they are", log_s("error", error));
+        return;
+    }
+    calcom_set_key(worker->calcom, fresh.calcom_api_key);
+    if (!give_policy(worker->store, worker->config.policy_file)) {
+        log_error("the policy stays as it is");
+    }
+    config_release(&fresh);
+}
+
+static const char *
+worker_why_not_ready(void *arg)
+{
+    struct worker *worker = arg;
+    if (loop_is_draining(worker->loop)) {
+        return "draining\n";
+    }
+    return store_is_ready(worker->store) ? NULL : "redis is away or its library is not loaded\n";
+}
+
+static char *
+worker_metrics(void *arg)
+{
+    struct worker *worker = arg;
+    return metrics_render(worker->metrics);
+}
+
+static bool
+make_parts(struct worker *worker)
+{
+    static const struct store_handlers STORE_HANDLERS = { .ready = worker_on_store_ready };
+    static const struct settler_handlers SETTLER_HANDLERS = { .put_down = worker_on_put_down,
+                                                              .due = worker_on_due };
+    struct event_base *base = loop_base(worker->loop);
+    struct metrics_shard *metrics = metrics_shard(worker->metrics, 0);
+    worker->store = store_new(base, &worker->config, &STORE_HANDLERS, worker);
+    worker->http = http_client_new(base, (long)worker->config.concurrency);
+    if (worker->store == NULL || worker->http == NULL) {
+        return false;
+    }
+    worker->calcom = calcom_new(&worker->config, worker->http);
+    if (worker->calcom == NULL || !give_policy(worker->store, worker->config.policy_file)) {
+        return false;
+    }
+    const struct settler_parts settler_parts = { base, worker->store, worker->calcom,
+                                                 &worker->governor, metrics };
+    worker->settler = settler_new(&settler_parts, &SETTLER_HANDLERS, worker);
+    if (worker->settler == NULL) {
+        return false;
+    }
+    const struct intake_parts intake_parts = { base,           &worker->config,   worker->store,
+                                               worker->settler, &worker->governor, metrics };
+    worker->intake = intake_new(&intake_parts, worker_on_drained, worker);
+    return worker->intake != NULL;
+}
+
+static bool
+worker_start(struct worker *worker)
+{
+    static const struct loop_handlers LOOP_HANDLERS = { .drain = worker_on_drain,
+                                                        .drain_over = worker_on_drain_over,
+                                                        .reload = worker_on_reload };
+    static const struct admin_http_handlers ADMIN_HANDLERS = {
+        .why_not_ready = worker_why_not_ready, .metrics = worker_metrics
+    };
+    worker->metrics = metrics_new(WORKER_METRICS, WORKER_METRIC_COUNT, 1);
+    worker->loop = loop_new(&LOOP_HANDLERS, worker);
+    if (worker->metrics == NULL || worker->loop == NULL || !make_parts(worker)) {
+        return false;
+    }
+    worker->admin = admin_http_new(loop_base(worker->loop), worker->config.admin_listen,
+                                   "127.0.0.1:9465", &ADMIN_HANDLERS, worker);
+    if (worker->admin == NULL) {
+        return false;
+    }
+    log_info("working", log_s("worker", intake_worker(worker->intake)));
+    return true;
+}
+
+/* Whoever can still be called back is freed before what it would call. */
+static void
+worker_release(struct worker *worker)
+{
+    if (worker->settler != NULL) {
+        settler_close(worker->settler);
+    }
+    admin_http_free(worker->admin);
+    http_client_free(worker->http);
+    store_free(worker->store);
+    intake_free(worker->intake);
+    settler_free(worker->settler);
+    calcom_free(worker->calcom);
+    loop_free(worker->loop);
+    metrics_free(worker->metrics);
+    config_release(&worker->config);
+}
+
+int
+main(int argc, char **argv)
+{
+    static const struct program PROGRAM = {
+        .name = "tollgate-worker",
+        .purpose = "Takes bookings from the queue, decides them by credit inside Redis, and accepts or\n"
+                   "rejects them through Cal.com's API.",
+        .id = CONFIG_WORKER,
+        .find_problem = find_problem,
+    };
+    struct worker worker = { 0 };
+    int status;
+    if (!program_start(&PROGRAM, argc, argv, &worker.config, &status)) {
+        return status;
+    }
+    bool started = worker_start(&worker);
+    if (started) {
+        loop_run(worker.loop);
+        log_info("stopped");
+    }
+    worker_release(&worker);
+    return started && !worker.failed ? PROGRAM_OK : PROGRAM_FAILED;
+}

@@ -1,0 +1,65 @@
+#include "worker/plan.h"
+
+static const char *const CALL_NAMES[] = { [CALCOM_LOOK] = "look",
+                                          [CALCOM_CONFIRM] = "confirm",
+                                          [CALCOM_DECLINE] = "decline",
+                                          [CALCOM_CANCEL] = "cancel" };
+
+const char *
+calcom_call_name(enum calcom_call call)
+{
+    return CALL_NAMES[call];
+}
+
+static struct plan
+act(enum calcom_call call)
+{
+    return (struct plan){ .call = call };
+}
+
+static struct plan
+settle(enum booking_status outcome)
+{
+    return (struct plan){ .settle = true, .outcome = outcome };
+}
+
+struct plan
+plan_next(enum booking_goal goal, enum booking_status status, bool guide)
+{
+    switch (goal) {
+    case GOAL_ACCEPT:
+        return status == STATUS_PENDING ? act(CALCOM_CONFIRM) : settle(status);
+    case GOAL_REJECT:
+        if (status == STATUS_PENDING) {
+            return act(CALCOM_DECLINE);
+        }
+        return status == STATUS_ACCEPTED && guide ? act(CALCOM_CANCEL) : settle(status);
+    case GOAL_WITHDRAW:
+        if (status == STATUS_ACCEPTED) {
+            return act(CALCOM_CANCEL);
+        }
+        return settle(status == STATUS_PENDING ? STATUS_CANCELLED : status);
+    case GOAL_LOOK:
+        break;
+    }
+    /* Not accepted is all that matters to a look. */
+    return settle(status == STATUS_PENDING ? STATUS_CANCELLED : status);
+}
+
+enum calcom_call
+plan_first(enum booking_goal goal, bool fresh, bool guide, bool confirm_is_harmless)
+{
+    if (!fresh) {
+        return CALCOM_LOOK;
+    }
+    switch (goal) {
+    case GOAL_ACCEPT:
+        return guide && !confirm_is_harmless ? CALCOM_LOOK : CALCOM_CONFIRM;
+    case GOAL_REJECT:
+        return guide ? CALCOM_CANCEL : CALCOM_DECLINE;
+    case GOAL_WITHDRAW:
+    case GOAL_LOOK:
+        break;
+    }
+    return CALCOM_LOOK;
+}

@@ -1,0 +1,45 @@
+/*
+ * The table of what to do at Cal.com: pure, one row per line of the design's table.
+ *
+ *   goal      Cal.com says              then
+ *   accept    pending                   confirm
+ *   accept    anything else             settle with what it says
+ *   reject    pending                   decline with the reason
+ *   reject    accepted                  cancel with the reason in the guide's flow, where Cal.com
+ *                                       accepts before anybody decides; else the host overrode us
+ *   reject    cancelled, rejected, gone settle
+ *   withdraw  accepted                  cancel: our confirm won the race against a cancel
+ *   withdraw  pending                   settle as cancelled: Cal.com sends BOOKING_CANCELLED before
+ *                                       it changes the row
+ *   withdraw  anything else             settle
+ *   look      anything                  settle
+ */
+#ifndef TOLLGATE_PLAN_H
+#define TOLLGATE_PLAN_H
+
+#include <stdbool.h>
+
+#include "common/booking.h"
+
+enum calcom_call { CALCOM_LOOK, CALCOM_CONFIRM, CALCOM_DECLINE, CALCOM_CANCEL };
+
+const char *calcom_call_name(enum calcom_call call);
+
+struct plan {
+    bool settle;
+    enum calcom_call call;       /* when not settle: the one act to do */
+    enum booking_status outcome; /* when settle; never STATUS_PENDING */
+};
+
+/* What to do next, given how Cal.com says the booking stands. guide: the guide's flow. */
+struct plan plan_next(enum booking_goal goal, enum booking_status status, bool guide);
+
+/*
+ * The first call for a booking just taken. fresh: nothing can have changed since its event, so it
+ * may be acted on unseen. confirm_is_harmless: this dialect's confirm of an accepted booking is
+ * answered with success and does nothing (v1); otherwise the guide's flow looks first.
+ */
+enum calcom_call plan_first(enum booking_goal goal, bool fresh, bool guide,
+                            bool confirm_is_harmless);
+
+#endif

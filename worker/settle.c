@@ -1,0 +1,436 @@
+#include "worker/settle.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/store.h"
+#include "worker/calcom.h"
+#include "worker/governor.h"
+#include "worker/plan.h"
+#include "worker/worker_metrics.h"
+
+#define RETRY_BASE_MS 1000
+#define RETRY_CAP_MS 300000
+#define RESEND_MS 500 /* a step that Redis did not answer */
+
+/* After a timeout Cal.com may still be at it: it is not asked for the same again before this. */
+#define UNFINISHED_CALL_MS 30000
+
+#define TOKEN_SIZE 80
+#define REASON_SIZE 512
+
+/* How a booking is put down. */
+enum ending { END_SETTLE, END_REFUSE, END_RETRY };
+
+struct job {
+    LIST_ENTRY(job) next;
+    struct settler *settler;
+    char id[BOOKING_ID_SIZE];
+    char uid[BOOKING_UID_SIZE];
+    char token[TOKEN_SIZE];
+    char account[BOOKING_ACCOUNT_SIZE];
+    char reason[REASON_SIZE];
+    enum booking_goal goal;
+    int64_t cost;
+    unsigned attempts;
+    bool guide;
+    enum calcom_call call; /* the one in flight */
+    int64_t call_since_us;
+    bool acted;             /* asked Cal.com for something in this take: no second time */
+    int64_t acted_mono_ms;  /* when, if it timed out; else 0 */
+    enum ending ending;
+    enum booking_status outcome; /* END_SETTLE */
+    int64_t delay_ms;            /* END_RETRY */
+    bool burn;                   /* END_RETRY: counts as an attempt */
+    char detail[CALCOM_DETAIL_SIZE];
+    struct event *resend_timer;
+};
+
+LIST_HEAD(job_list, job);
+
+struct settler {
+    struct settler_parts parts;
+    struct settler_handlers handlers;
+    void *arg;
+    struct job_list jobs;
+    size_t count;
+    bool closing; /* answers that still come find nobody */
+};
+
+static void job_end(struct job *job);
+static void job_call(struct job *job, enum calcom_call call);
+
+static void
+job_free(struct job *job)
+{
+    job->settler->count--;
+    LIST_REMOVE(job, next);
+    event_free(job->resend_timer);
+    free(job);
+}
+
+static void
+job_put_down(struct job *job)
+{
+    struct settler *settler = job->settler;
+    job_free(job);
+    metrics_set(settler->parts.metrics, WORKER_IN_HAND, (int64_t)settler->count);
+    settler->handlers.put_down(settler->arg);
+}
+
+/* ---- Ending: the booking's fate is recorded in Redis ---- */
+
+static void
+job_settle(struct job *job, enum booking_status outcome)
+{
+    job->ending = END_SETTLE;
+    job->outcome = outcome;
+    job_end(job);
+}
+
+/* For the reason in `detail`. */
+static void
+job_refuse(struct job *job)
+{
+    job->ending = END_REFUSE;
+    job_end(job);
+}
+
+static void
+job_retry(struct job *job, int64_t delay_ms, bool burn)
+{
+    job->ending = END_RETRY;
+    job->delay_ms = delay_ms;
+    job->burn = burn;
+    job_end(job);
+}
+
+static void
+count_settled(struct metrics_shard *metrics, const char *state)
+{
+    static const struct {
+        const char *state;
+        enum worker_metric metric;
+    } STATES[] = {
+        { "accepted", WORKER_SETTLED_ACCEPTED },
+        { "rejected", WORKER_SETTLED_REJECTED },
+        { "cancelled", WORKER_SETTLED_CANCELLED },
+        { "failed", WORKER_SETTLED_FAILED },
+    };
+    for (size_t i = 0; i < sizeof STATES / sizeof STATES[0]; i++) {
+        if (strcmp(state, STATES[i].state) == 0) {
+            metrics_add(metrics, STATES[i].metric, 1);
+        }
+    }
+}
+
+static void
+log_settled(const struct job *job, const char *state)
+{
+    log_info("settled", log_s("booking", job->id), log_s("state", state),
+             log_s("goal", booking_goal_name(job->goal)), log_s("account", job->account),
+             log_i("cost", job->cost), log_s("reason", job->reason));
+}
+
+static void
+job_on_retried(struct job *job)
+{
+    metrics_add(job->settler->parts.metrics, WORKER_RETRIED, 1);
+    log_info("will try again", log_s("booking", job->id), log_i("delay_ms", job->delay_ms),
+             log_i("attempts", job->attempts + (job->burn ? 1 : 0)), log_s("reason", job->detail));
+    job->settler->handlers.due((long)job->delay_ms, job->settler->arg);
+}
+
+static void
+job_on_step(struct job *job, enum store_step step, const char *detail)
+{
+    struct metrics_shard *metrics = job->settler->parts.metrics;
+    switch (step) {
+    case STORE_STEP_SETTLED:
+        count_settled(metrics, detail);
+        log_settled(job, detail);
+        if (job->ending == END_REFUSE) {
+            log_warn("Cal.com refuses this booking; it is listed under dead",
+                     log_s("booking", job->id), log_s("reason", job->detail));
+        }
+        break;
+    case STORE_STEP_LOOK:
+        job->goal = GOAL_WITHDRAW;
+        job->acted = false;
+        job_call(job, CALCOM_LOOK);
+        return;
+    case STORE_STEP_RETRY:
+        job_on_retried(job);
+        break;
+    case STORE_STEP_DEAD:
+        metrics_add(metrics, WORKER_DEAD, 1);
+        log_warn("listed under dead; a person decides", log_s("booking", job->id),
+                 log_s("reason", *detail != '\0' ? detail : job->detail));
+        break;
+    case STORE_STEP_STALE:
+        metrics_add(metrics, WORKER_STALE, 1);
+        log_warn("somebody else has this booking", log_s("booking", job->id));
+        break;
+    case STORE_STEP_QUEUED:
+        break;
+    }
+    job_put_down(job);
+}
+
+static void
+settler_on_step(enum store_result result, enum store_step step, const char *detail, void *arg)
+{
+    struct job *job = arg;
+    if (job->settler->closing) {
+        return;
+    }
+    if (result == STORE_DONE) {
+        job_on_step(job, step, detail);
+        return;
+    }
+    const struct timeval delay = { .tv_usec = RESEND_MS * 1000 };
+    (void)event_add(job->resend_timer, &delay);
+}
+
+static void
+settler_on_resend(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    job_end(arg);
+}
+
+static void
+job_end(struct job *job)
+{
+    struct store *store = job->settler->parts.store;
+    switch (job->ending) {
+    case END_SETTLE:
+        store_settle(store, job->id, job->token, job->outcome, job->detail, settler_on_step, job);
+        break;
+    case END_REFUSE:
+        store_refuse(store, job->id, job->token, job->detail, settler_on_step, job);
+        break;
+    case END_RETRY:
+        store_retry(store, job->id, job->token, job->delay_ms, job->burn, job->detail,
+                    settler_on_step, job);
+        break;
+    }
+}
+
+/* ---- Calling Cal.com ---- */
+
+/* Later, with backoff and full jitter, and not before Cal.com said. */
+static void
+job_back_off(struct job *job, int64_t retry_after_ms)
+{
+    int64_t delay_ms =
+        backoff_delay_ms(job->attempts, RETRY_BASE_MS, RETRY_CAP_MS, arc4random());
+    if (job->acted_mono_ms != 0) {
+        int64_t rest_ms = job->acted_mono_ms + UNFINISHED_CALL_MS - clock_mono_ms();
+        delay_ms = delay_ms > rest_ms ? delay_ms : rest_ms;
+    }
+    job_retry(job, delay_ms > retry_after_ms ? delay_ms : retry_after_ms, true);
+}
+
+/* Cal.com told how the booking stands. */
+static void
+job_on_seen(struct job *job, enum booking_status status)
+{
+    struct plan plan = plan_next(job->goal, status, job->guide);
+    if (plan.settle) {
+        job_settle(job, plan.outcome);
+    } else if (!job->acted) {
+        job_call(job, plan.call);
+    } else if (job->acted_mono_ms != 0) {
+        job_back_off(job, -1);
+    } else {
+        /* It was asked, said no, and the booking stands as before. */
+        job_refuse(job);
+    }
+}
+
+/* Cal.com did what it was asked, and told how the booking stands now. */
+static void
+job_on_acted(struct job *job, enum booking_status status)
+{
+    if (status == STATUS_PENDING) {
+        job_call(job, CALCOM_LOOK);
+    } else {
+        job_settle(job, status);
+    }
+}
+
+static void
+job_on_credentials(struct job *job)
+{
+    struct governor *governor = job->settler->parts.governor;
+    int64_t wait_ms = governor_credentials_refused(governor, clock_mono_ms());
+    log_error("Cal.com refuses the key, its rights or the URL: no booking can be settled; check "
+              "CALCOM_API_KEY, CALCOM_API_URL and CALCOM_API_VERSION",
+              log_s("booking", job->id), log_s("answer", job->detail),
+              log_i("next_probe_ms", wait_ms));
+    job_retry(job, wait_ms, false);
+}
+
+static void
+job_on_answer(struct job *job, const struct calcom_answer *answer)
+{
+    struct governor *governor = job->settler->parts.governor;
+    switch (answer->kind) {
+    case CALCOM_DONE:
+        governor_succeeded(governor);
+        if (job->call == CALCOM_LOOK) {
+            job_on_seen(job, answer->status);
+        } else {
+            job_on_acted(job, answer->status);
+        }
+        return;
+    case CALCOM_GONE:
+        governor_succeeded(governor);
+        job_on_seen(job, STATUS_GONE);
+        return;
+    case CALCOM_UNKNOWN:
+        if (job->call == CALCOM_LOOK) {
+            job_back_off(job, answer->retry_after_ms);
+            return;
+        }
+        job->acted_mono_ms = clock_mono_ms();
+        job_call(job, CALCOM_LOOK);
+        return;
+    case CALCOM_UNCLEAR:
+        job_call(job, CALCOM_LOOK);
+        return;
+    case CALCOM_TRANSIENT:
+        job_back_off(job, answer->retry_after_ms);
+        return;
+    case CALCOM_THROTTLED:
+        job_retry(job, governor_throttled(governor, answer->retry_after_ms, clock_mono_ms()),
+                  false);
+        return;
+    case CALCOM_REFUSED:
+        job_refuse(job);
+        return;
+    case CALCOM_CREDENTIALS:
+        job_on_credentials(job);
+        return;
+    }
+}
+
+static void
+settler_on_answer(const struct calcom_answer *answer, void *arg)
+{
+    struct job *job = arg;
+    if (job->settler->closing) {
+        return;
+    }
+    struct metrics_shard *metrics = job->settler->parts.metrics;
+    int64_t took_us = clock_mono_us() - job->call_since_us;
+    metrics_observe_us(metrics, WORKER_CALL_SECONDS, took_us);
+    metrics_add(metrics, WORKER_ANSWER_DONE + (size_t)answer->kind, 1);
+    log_debug("Cal.com answered", log_s("booking", job->id),
+              log_s("call", calcom_call_name(job->call)), log_i("status", answer->http_status),
+              log_s("class", calcom_class_name(answer->kind)), log_i("us", took_us));
+    /* A look after an act that was refused must not hide why it was. */
+    if (answer->kind != CALCOM_DONE || !job->acted) {
+        (void)snprintf(job->detail, sizeof job->detail, "%s", answer->detail);
+    }
+    job_on_answer(job, answer);
+}
+
+static void
+job_call(struct job *job, enum calcom_call call)
+{
+    const struct settler_parts *parts = &job->settler->parts;
+    int64_t wait_ms = governor_wait_ms(parts->governor, clock_mono_ms());
+    if (wait_ms > 0) {
+        (void)snprintf(job->detail, sizeof job->detail, "calls to Cal.com are held");
+        job_retry(job, wait_ms, false);
+        return;
+    }
+    job->call = call;
+    job->call_since_us = clock_mono_us();
+    job->acted = job->acted || call != CALCOM_LOOK;
+    metrics_add(parts->metrics, WORKER_CALL_LOOK + (size_t)call, 1);
+    const char *reason =
+        job->goal == GOAL_WITHDRAW ? "The booking was cancelled." : job->reason;
+    if (!calcom_send(parts->calcom, call, job->id, job->uid, reason, settler_on_answer, job)) {
+        (void)snprintf(job->detail, sizeof job->detail,
+                       "this booking has no uid or number that the API could be asked for");
+        job_refuse(job);
+    }
+}
+
+/* ---- Life ---- */
+
+struct settler *
+settler_new(const struct settler_parts *parts, const struct settler_handlers *handlers, void *arg)
+{
+    struct settler *settler = calloc(1, sizeof *settler);
+    if (settler == NULL) {
+        return NULL;
+    }
+    settler->parts = *parts;
+    settler->handlers = *handlers;
+    settler->arg = arg;
+    LIST_INIT(&settler->jobs);
+    return settler;
+}
+
+void
+settler_close(struct settler *settler)
+{
+    settler->closing = true;
+}
+
+void
+settler_free(struct settler *settler)
+{
+    if (settler == NULL) {
+        return;
+    }
+    while (!LIST_EMPTY(&settler->jobs)) {
+        job_free(LIST_FIRST(&settler->jobs));
+    }
+    free(settler);
+}
+
+void
+settler_take(struct settler *settler, const struct store_job *taken)
+{
+    struct job *job = calloc(1, sizeof *job);
+    if (job == NULL) {
+        abort(); /* the booking would stay in hand for ever */
+    }
+    job->settler = settler;
+    job->resend_timer = evtimer_new(settler->parts.base, settler_on_resend, job);
+    if (job->resend_timer == NULL) {
+        abort();
+    }
+    (void)snprintf(job->id, sizeof job->id, "%s", taken->id);
+    (void)snprintf(job->uid, sizeof job->uid, "%s", taken->uid);
+    (void)snprintf(job->token, sizeof job->token, "%s", taken->token);
+    (void)snprintf(job->account, sizeof job->account, "%s", taken->account);
+    (void)snprintf(job->reason, sizeof job->reason, "%s", taken->reason);
+    job->goal = taken->goal;
+    job->cost = taken->cost;
+    job->attempts = taken->attempts;
+    job->guide = taken->guide;
+    LIST_INSERT_HEAD(&settler->jobs, job, next);
+    settler->count++;
+    metrics_set(settler->parts.metrics, WORKER_IN_HAND, (int64_t)settler->count);
+    job_call(job, plan_first(taken->goal, taken->fresh, taken->guide,
+                             calcom_confirm_is_harmless(settler->parts.calcom)));
+}
+
+size_t
+settler_count(const struct settler *settler)
+{
+    return settler->count;
+}
