@@ -1,0 +1,16 @@
+#include "log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void
+log_line(const char *format, ...)
+{
+    va_list args;
+    char line[512];
+
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    fprintf(stderr, "fake-calcom: %s\n", line);
+}

@@ -1,0 +1,274 @@
+#include "webhooks.h"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "clock.h"
+#include "json_util.h"
+#include "ring.h"
+#include "target.h"
+
+#define SIGNATURE_SIZE (2 * EVP_MAX_MD_SIZE + 1)
+
+struct webhooks {
+    struct event_base *base;
+    char *secret;
+    /*
+     * Every URL that was ever used, so that a change of URLs need not wait for what is in flight;
+     * those in use now are `subscribed`.
+     */
+    struct target **targets;
+    size_t target_count;
+    struct target **subscribed;
+    size_t subscribed_count;
+    struct ring *log; /* of struct delivery_record */
+};
+
+struct delivery_record {
+    enum trigger trigger;
+    int64_t booking; /* 0: none */
+    const struct target *target;
+    struct post_result result;
+};
+
+/* All copies of one webhook; frees itself with the last of them. */
+struct batch {
+    struct webhooks *webhooks;
+    enum trigger trigger;
+    int64_t booking;
+    unsigned open; /* deliveries without an answer, and one for webhooks_send itself */
+    json_object *deliveries;
+    void (*done)(json_object *deliveries, void *arg);
+    void *arg;
+};
+
+struct delivery {
+    struct batch *batch;
+    const struct target *target;
+};
+
+struct webhooks *
+webhooks_new(struct event_base *base)
+{
+    struct webhooks *webhooks = xcalloc(1, sizeof(*webhooks));
+
+    webhooks->base = base;
+    webhooks->secret = xstrdup("");
+    webhooks->log = ring_new(WEBHOOK_LOG_CAPACITY, free);
+    return webhooks;
+}
+
+void
+webhooks_free(struct webhooks *webhooks)
+{
+    if (webhooks == NULL)
+        return;
+    for (size_t i = 0; i < webhooks->target_count; i++)
+        target_free(webhooks->targets[i]);
+    free(webhooks->targets);
+    free(webhooks->subscribed);
+    free(webhooks->secret);
+    ring_free(webhooks->log);
+    free(webhooks);
+}
+
+/* NULL if `url` is no good. */
+static struct target *
+target_for(struct webhooks *webhooks, const char *url)
+{
+    for (size_t i = 0; i < webhooks->target_count; i++) {
+        if (strcmp(target_url(webhooks->targets[i]), url) == 0)
+            return webhooks->targets[i];
+    }
+
+    struct target *target = target_new(webhooks->base, url);
+    if (target == NULL)
+        return NULL;
+    webhooks->targets =
+        xreallocarray(webhooks->targets, webhooks->target_count + 1, sizeof(target));
+    webhooks->targets[webhooks->target_count++] = target;
+    return target;
+}
+
+bool
+webhooks_set_urls(struct webhooks *webhooks, const char *const *urls, size_t count)
+{
+    struct target **subscribed = xcalloc(count + 1, sizeof(struct target *));
+
+    for (size_t i = 0; i < count; i++) {
+        subscribed[i] = target_for(webhooks, urls[i]);
+        if (subscribed[i] == NULL) {
+            free(subscribed);
+            return false;
+        }
+    }
+    free(webhooks->subscribed);
+    webhooks->subscribed = subscribed;
+    webhooks->subscribed_count = count;
+    return true;
+}
+
+void
+webhooks_set_secret(struct webhooks *webhooks, const char *secret)
+{
+    char *copy = xstrdup(secret);
+
+    free(webhooks->secret);
+    webhooks->secret = copy;
+}
+
+void
+webhooks_mute(struct webhooks *webhooks, bool mute)
+{
+    for (size_t i = 0; i < webhooks->target_count; i++)
+        target_mute(webhooks->targets[i], mute);
+}
+
+static void
+sign(const char *secret, const char *body, size_t length, char out[SIGNATURE_SIZE])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int digest_length = 0;
+
+    if (*secret == '\0') {
+        snprintf(out, SIGNATURE_SIZE, "no-secret-provided");
+        return;
+    }
+    const unsigned char *bytes = (const unsigned char *)body;
+    if (HMAC(EVP_sha256(), secret, (int)strlen(secret), bytes, length, digest, &digest_length) ==
+        NULL)
+        alloc_failed();
+    for (unsigned int i = 0; i < digest_length; i++)
+        snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+static void
+batch_release(struct batch *batch)
+{
+    if (--batch->open > 0)
+        return;
+    batch->done(batch->deliveries, batch->arg);
+    json_object_put(batch->deliveries);
+    free(batch);
+}
+
+static void
+batch_record(struct batch *batch, const struct target *target, const struct post_result *result)
+{
+    struct delivery_record *record = xcalloc(1, sizeof(*record));
+    json_object *delivery = object_new();
+
+    *record = (struct delivery_record){ batch->trigger, batch->booking, target, *result };
+    ring_push(batch->webhooks->log, record);
+
+    put_text(delivery, "trigger", trigger_name(batch->trigger));
+    put_int(delivery, "status", result->status);
+    put_ms(delivery, "ms", result->ms);
+    push(batch->deliveries, delivery);
+}
+
+static void
+delivery_on_answer(const struct post_result *result, void *arg)
+{
+    struct delivery *delivery = arg;
+    struct batch *batch = delivery->batch;
+
+    batch_record(batch, delivery->target, result);
+    free(delivery);
+    batch_release(batch);
+}
+
+static void
+batch_lose(struct batch *batch, const struct target *target)
+{
+    struct post_result result = { .sent_ms = clock_wall_ms() };
+
+    batch_record(batch, target, &result);
+}
+
+static void
+batch_post(struct batch *batch, struct target *target, json_object *body)
+{
+    struct delivery *delivery = xcalloc(1, sizeof(*delivery));
+    char signature[SIGNATURE_SIZE];
+    size_t length;
+    const char *bytes = json_bytes(body, &length);
+
+    delivery->batch = batch;
+    delivery->target = target;
+    batch->open++;
+    sign(batch->webhooks->secret, bytes, length, signature);
+    target_post(target, bytes, length, signature, delivery_on_answer, delivery);
+}
+
+static void
+batch_start(struct batch *batch, const struct occasion *occasion, struct webhook_plan plan)
+{
+    struct webhooks *webhooks = batch->webhooks;
+    json_object *body = payload_build(occasion);
+
+    for (unsigned copy = 0; copy < plan.copies; copy++) {
+        for (size_t i = 0; i < webhooks->subscribed_count; i++) {
+            if (plan.fate == WEBHOOK_LOSE)
+                batch_lose(batch, webhooks->subscribed[i]);
+            else
+                batch_post(batch, webhooks->subscribed[i], body);
+        }
+    }
+    json_object_put(body);
+}
+
+void
+webhooks_send(struct webhooks *webhooks, const struct occasion *occasion, struct webhook_plan plan,
+              void (*done)(json_object *deliveries, void *arg), void *arg)
+{
+    struct batch *batch = xcalloc(1, sizeof(*batch));
+
+    batch->webhooks = webhooks;
+    batch->trigger = occasion->trigger;
+    batch->booking = occasion->booking == NULL ? 0 : occasion->booking->id;
+    batch->open = 1;
+    batch->deliveries = array_new();
+    batch->done = done;
+    batch->arg = arg;
+    if (plan.fate != WEBHOOK_SKIP)
+        batch_start(batch, occasion, plan);
+    batch_release(batch);
+}
+
+static json_object *
+record_json(const struct delivery_record *record)
+{
+    json_object *entry = object_new();
+
+    put_text(entry, "trigger", trigger_name(record->trigger));
+    if (record->booking == 0)
+        put_null(entry, "booking");
+    else
+        put_int(entry, "booking", record->booking);
+    put_text(entry, "url", target_url(record->target));
+    put_int(entry, "status", record->result.status);
+    put_ms(entry, "ms", record->result.ms);
+    put_int(entry, "sent_ms", record->result.sent_ms);
+    return entry;
+}
+
+json_object *
+webhooks_log(const struct webhooks *webhooks)
+{
+    json_object *log = array_new();
+
+    for (uint64_t n = ring_first(webhooks->log); n < ring_end(webhooks->log); n++)
+        push(log, record_json(ring_get(webhooks->log, n)));
+    return log;
+}
+
+void
+webhooks_clear_log(struct webhooks *webhooks)
+{
+    ring_clear(webhooks->log);
+}
