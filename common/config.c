@@ -79,22 +79,23 @@ static const struct setting SETTINGS[] = {
 
 #define SETTING_COUNT (sizeof SETTINGS / sizeof SETTINGS[0])
 
-static char **
-text_of(struct config *config, const struct setting *setting)
+/* Where a setting is kept, to write and to read. */
+static void *
+field_of(struct config *config, const struct setting *setting)
 {
-    return (char **)(void *)((char *)config + setting->offset);
+    return (char *)config + setting->offset;
 }
 
-static int64_t *
-number_of(struct config *config, const struct setting *setting)
+static const void *
+value_of(const struct config *config, const struct setting *setting)
 {
-    return (int64_t *)(void *)((char *)config + setting->offset);
+    return (const char *)config + setting->offset;
 }
 
-static bool *
-flag_of(struct config *config, const struct setting *setting)
+static const char *
+text_value(const struct config *config, const struct setting *setting)
 {
-    return (bool *)(void *)((char *)config + setting->offset);
+    return *(char *const *)value_of(config, setting);
 }
 
 static bool
@@ -210,18 +211,19 @@ store_value(struct config *config, const struct setting *setting, const char *te
             char error[CONFIG_ERROR_SIZE])
 {
     if (setting->type == NUMBER) {
-        return parse_number(setting, text, number_of(config, setting), error);
+        return parse_number(setting, text, field_of(config, setting), error);
     }
     if (setting->type == YES_NO) {
-        return parse_yes_no(setting, text, flag_of(config, setting), error);
+        return parse_yes_no(setting, text, field_of(config, setting), error);
     }
     if (setting->unit != NULL && !is_one_of(setting->unit, text)) {
         (void)snprintf(error, CONFIG_ERROR_SIZE, "%s is \"%.100s\"; it must be one of %s",
                        setting->name, text, setting->unit);
         return false;
     }
-    *text_of(config, setting) = strdup(text);
-    if (*text_of(config, setting) == NULL) {
+    char **copy = field_of(config, setting);
+    *copy = strdup(text);
+    if (*copy == NULL) {
         (void)snprintf(error, CONFIG_ERROR_SIZE, "%s: out of memory", setting->name);
         return false;
     }
@@ -336,7 +338,7 @@ config_release(struct config *config)
         if (!is_text(&SETTINGS[i])) {
             continue;
         }
-        char **text = text_of(config, &SETTINGS[i]);
+        char **text = field_of(config, &SETTINGS[i]);
         if (*text != NULL) {
             explicit_bzero(*text, strlen(*text));
         }
@@ -428,20 +430,19 @@ config_log(const struct config *config, enum config_program program)
         if ((setting->programs & program) == 0) {
             continue;
         }
-        struct config *readable = (struct config *)(uintptr_t)config; /* only to find the field */
         struct log_field *field = &fields[count++];
         field->key = setting->name;
         if (setting->type == NUMBER) {
-            field->number = *number_of(readable, setting);
+            field->number = *(const int64_t *)value_of(config, setting);
         } else if (setting->type == YES_NO) {
-            field->text = *flag_of(readable, setting) ? "yes" : "no";
+            field->text = *(const bool *)value_of(config, setting) ? "yes" : "no";
         } else if (setting->type == SECRET) {
-            field->text = **text_of(readable, setting) != '\0' ? "(set)" : "(not set)";
+            field->text = *text_value(config, setting) != '\0' ? "(set)" : "(not set)";
         } else if (setting->type == REDIS_URL) {
             redact_url(config->redis_url, shown_url, sizeof shown_url);
             field->text = shown_url;
         } else {
-            field->text = *text_of(readable, setting);
+            field->text = text_value(config, setting);
         }
     }
     log_write(LOG_LEVEL_INFO, "settings", fields, count);

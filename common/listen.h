@@ -14,16 +14,16 @@
  * Listens on "127.0.0.1:8080", "[::]:8080" or "0.0.0.0:0" (any free port), non-blocking and
  * close-on-exec. -1 with a reason, and errno set to why (EINVAL for a malformed address).
  */
-__attribute__((warn_unused_result)) int listen_open(const char *address, int flags,
+__attribute__((warn_unused_result)) int listen_open(const char *text, int flags,
                                                     char reason[LISTEN_ERROR_SIZE]);
 
 /* Whether the address is well formed (host names are not: an address is bound, not looked up). */
 bool listen_address_is_valid(const char *address);
 
 /* The address that a socket is bound to, as text. */
-void listen_bound_address(int fd, char address[LISTEN_ADDRESS_SIZE]);
+void listen_bound_address(int fd, char text[LISTEN_ADDRESS_SIZE]);
 
 /* The same valid address with another port. */
-void listen_with_port(const char *address, int port, char changed[LISTEN_ADDRESS_SIZE]);
+void listen_with_port(const char *text, int port, char changed[LISTEN_ADDRESS_SIZE]);
 
 #endif

@@ -17,8 +17,8 @@ struct loop;
 struct loop_handlers {
     /* Stop taking work; call loop_stop when the last of it is done. Once. */
     void (*drain)(void *arg);
-    /* LOOP_DRAIN_MS after `drain`: give up what is left. The loop stops by itself LOOP_LEAVE_MS later.
-     * Once, or never. */
+    /* LOOP_DRAIN_MS after `drain`: give up what is left. The loop stops by itself LOOP_LEAVE_MS
+     * later. Once, or never. */
     void (*drain_over)(void *arg);
     /* SIGHUP, after the log was reopened. Any number of times. */
     void (*reload)(void *arg);

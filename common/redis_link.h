@@ -46,7 +46,7 @@ struct redis_link_handlers {
  * password. NULL when it is well formed, else what is wrong (a constant text). rediss:// is refused
  * by name when this hiredis has no TLS.
  */
-const char *redis_url_problem(const char *url);
+const char *redis_url_problem(const char *text);
 
 /*
  * Starts to connect; `url` has passed redis_url_problem. `name` (a constant) tells links apart in

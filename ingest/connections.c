@@ -1,5 +1,6 @@
 #include "ingest/connections.h"
 
+#include <assert.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -254,6 +255,7 @@ connections_free(struct connections *table)
         struct connection *connection = LIST_FIRST(&table->accepted);
         bufferevent_decref(connection->stream);
         connection_forget(connection);
+        assert(LIST_FIRST(&table->accepted) != connection);
     }
     if (table->accepted_event != NULL) {
         event_free(table->accepted_event);

@@ -30,20 +30,20 @@ __attribute__((warn_unused_result)) struct connections *
 connections_new(struct event_base *base, struct evhttp *http, struct metrics_shard *metrics);
 
 /* After evhttp_free only. Accepts NULL. */
-void connections_free(struct connections *connections);
+void connections_free(struct connections *table);
 
 /* The request is whole and in our hands. False when its connection is already going. */
-bool connections_hold(struct connections *connections, struct evhttp_request *request);
+bool connections_hold(struct connections *table, struct evhttp_request *request);
 
 /* The request was answered; its connection waits for the next one, or closes when draining. */
-void connections_release(struct connections *connections, struct evhttp_request *request);
+void connections_release(struct connections *table, struct evhttp_request *request);
 
 /*
  * Closes what is idle, lets the rest finish, and calls `empty` once when none is left (possibly
  * before it returns).
  */
-void connections_drain(struct connections *connections, void (*empty)(void *arg), void *arg);
+void connections_drain(struct connections *table, void (*empty)(void *arg), void *arg);
 
-bool connections_are_draining(const struct connections *connections);
+bool connections_are_draining(const struct connections *table);
 
 #endif

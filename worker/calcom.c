@@ -9,7 +9,7 @@
 #include "worker/calcom_dialect.h"
 #include "worker/http_client.h"
 
-#define JSON_DEPTH 32
+#define JSON_DEPTH  32
 #define MAX_HEADERS 5
 
 static const char *const CLASS_NAMES[] = {
@@ -168,8 +168,8 @@ calcom_write_json(const char *name, const char *text, char *out, size_t size)
         return false;
     }
     (void)json_object_object_add(root, name, json_object_new_string(text));
-    const char *json =
-        json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    const char *json = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN |
+                                                                JSON_C_TO_STRING_NOSLASHESCAPE);
     int length = snprintf(out, size, "%s", json);
     (void)json_object_put(root);
     return length > 0 && (size_t)length < size;
@@ -248,9 +248,8 @@ calcom_on_answer(const struct http_answer *http, void *arg)
 {
     struct pending pending = *(struct pending *)arg;
     free(arg);
-    struct calcom_answer answer = { .retry_after_ms = http->retry_after_s < 0
-                                                          ? -1
-                                                          : http->retry_after_s * 1000 };
+    struct calcom_answer answer = { .retry_after_ms =
+                                        http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000 };
     switch (http->result) {
     case HTTP_ANSWERED:
         read_answer(pending.calcom->dialect, pending.call, http, &answer);

@@ -34,10 +34,10 @@ const char *calcom_class_name(enum calcom_class kind);
 
 struct calcom_answer {
     enum calcom_class kind;
-    enum booking_status status; /* DONE: how the booking stands now */
-    int http_status;            /* 0: none */
-    int64_t retry_after_ms;     /* -1: not told */
-    bool timed_out;             /* UNKNOWN: Cal.com may still be at it */
+    enum booking_status status;      /* DONE: how the booking stands now */
+    int http_status;                 /* 0: none */
+    int64_t retry_after_ms;          /* -1: not told */
+    bool timed_out;                  /* UNKNOWN: Cal.com may still be at it */
     char detail[CALCOM_DETAIL_SIZE]; /* for logs and people; holds no key */
 };
 
@@ -59,11 +59,13 @@ bool calcom_confirm_is_harmless(const struct calcom *calcom);
 
 /*
  * Sends one call about one booking. id: the name in the queue; uid: Cal.com's; reason: told to the
- * booker by decline and cancel. `done` runs exactly once, never from inside the call. False, and `done`
- * never runs, when the call cannot be written: the booking has no uid (v2), the name no number (v1).
+ * booker by decline and cancel. `done` runs exactly once, never from inside the call. False, and
+ * `done` never runs, when the call cannot be written: the booking has no uid (v2), the name no
+ * number (v1).
  */
-__attribute__((warn_unused_result)) bool
-calcom_send(struct calcom *calcom, enum calcom_call call, const char *id, const char *uid,
-                 const char *reason, calcom_done_cb *done, void *arg);
+__attribute__((warn_unused_result)) bool calcom_send(struct calcom *calcom, enum calcom_call call,
+                                                     const char *id, const char *uid,
+                                                     const char *reason, calcom_done_cb *done,
+                                                     void *arg);
 
 #endif

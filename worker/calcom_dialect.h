@@ -10,7 +10,7 @@
 #include "worker/calcom.h"
 #include "worker/http_client.h"
 
-#define CALCOM_URL_SIZE 4096
+#define CALCOM_URL_SIZE  4096
 #define CALCOM_BODY_SIZE 4096
 
 struct json_object;
@@ -29,17 +29,17 @@ struct calcom_written {
     char body[CALCOM_BODY_SIZE]; /* "": none */
 };
 
-#define CALCOM_ANY 0xfU
-#define CALCOM_ACTS (1U << CALCOM_CONFIRM | 1U << CALCOM_DECLINE | 1U << CALCOM_CANCEL)
+#define CALCOM_ANY   0xfU
+#define CALCOM_ACTS  (1U << CALCOM_CONFIRM | 1U << CALCOM_DECLINE | 1U << CALCOM_CANCEL)
 #define CALCOM_LOOKS (1U << CALCOM_LOOK)
 
 /* A row of a dialect's table: the first that fits counts. */
 struct calcom_rule {
-    int from, to;        /* HTTP status */
-    unsigned calls;      /* a set of 1 << enum calcom_call */
-    const char *message; /* a part of the error's message; NULL: any. "": any, in an answer of Cal.com's
-                            own form (something before it may answer 404 as well) */
+    int from, to;   /* HTTP status */
+    unsigned calls; /* a set of 1 << enum calcom_call */
     enum calcom_class kind;
+    const char *message; /* a part of the error's message; NULL: any. "": any, in an answer of
+                            Cal.com's own form (something before it may answer 404 as well) */
 };
 
 struct calcom_dialect {

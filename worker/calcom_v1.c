@@ -13,19 +13,19 @@
 #include "worker/calcom_dialect.h"
 
 static const struct calcom_rule RULES[] = {
-    { 200, 299, CALCOM_ANY, NULL, CALCOM_DONE },
-    { 300, 399, CALCOM_ANY, NULL, CALCOM_CREDENTIALS }, /* the URL is not the API's */
-    { 400, 400, CALCOM_ACTS, NULL, CALCOM_UNCLEAR },    /* "has already been cancelled" */
-    { 401, 401, CALCOM_ANY, NULL, CALCOM_CREDENTIALS }, /* no key, wrong key, no licence */
-    { 403, 404, CALCOM_LOOKS, "", CALCOM_GONE },
-    { 403, 404, CALCOM_ACTS, "", CALCOM_UNCLEAR },
-    { 403, 405, CALCOM_ANY, NULL, CALCOM_CREDENTIALS }, /* not Cal.com's own answer */
-    { 409, 409, CALCOM_ACTS, NULL, CALCOM_UNCLEAR },
-    { 429, 429, CALCOM_ANY, NULL, CALCOM_THROTTLED },
-    { 500, 599, CALCOM_ANY, NULL, CALCOM_TRANSIENT },
-    { 408, 408, CALCOM_ANY, NULL, CALCOM_TRANSIENT },
-    { 0, 999, CALCOM_LOOKS, NULL, CALCOM_TRANSIENT },
-    { 0, 999, CALCOM_ACTS, NULL, CALCOM_UNCLEAR },
+    { 200, 299, CALCOM_ANY, CALCOM_DONE, NULL },
+    { 300, 399, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* the URL is not the API's */
+    { 400, 400, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },    /* "has already been cancelled" */
+    { 401, 401, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* no key, wrong key, no licence */
+    { 403, 404, CALCOM_LOOKS, CALCOM_GONE, "" },
+    { 403, 404, CALCOM_ACTS, CALCOM_UNCLEAR, "" },
+    { 403, 405, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* not Cal.com's own answer */
+    { 409, 409, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
+    { 429, 429, CALCOM_ANY, CALCOM_THROTTLED, NULL },
+    { 500, 599, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
+    { 408, 408, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
+    { 0, 999, CALCOM_LOOKS, CALCOM_TRANSIENT, NULL },
+    { 0, 999, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
 };
 
 /* A name in the queue is the booking's number, with `:seat` behind it for seats. */
@@ -66,9 +66,9 @@ v1_write(const struct calcom_parts *parts, struct calcom_written *written)
         query = "&cancellationReason=";
         break;
     }
-    int length = snprintf(written->url, sizeof written->url, "%s/bookings/%s%s?apiKey=%s%s%s",
-                          parts->base_url, number, path, key, query,
-                          query[0] != '\0' ? reason : "");
+    int length =
+        snprintf(written->url, sizeof written->url, "%s/bookings/%s%s?apiKey=%s%s%s",
+                 parts->base_url, number, path, key, query, query[0] != '\0' ? reason : "");
     return length > 0 && (size_t)length < sizeof written->url;
 }
 

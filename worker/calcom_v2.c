@@ -2,9 +2,9 @@
  * API v2: /bookings/{uid}/confirm, /decline, /cancel; Bearer key; without the header
  * cal-api-version these routes are 404 (Cal.com falls back to 2024-04-15, which has none).
  *
- * confirm and decline of an accepted booking answer 400 "Booking already confirmed", with a text that
- * varies by version, so every 400 is looked at. Neither is guarded against cancelled or rejected
- * bookings: a confirm would resurrect them (Cal.com v2: confirm.handler.ts).
+ * confirm and decline of an accepted booking answer 400 "Booking already confirmed", with a text
+ * that varies by version, so every 400 is looked at. Neither is guarded against cancelled or
+ * rejected bookings: a confirm would resurrect them (Cal.com v2: confirm.handler.ts).
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -13,23 +13,23 @@
 #include "worker/calcom_dialect.h"
 
 static const struct calcom_rule RULES[] = {
-    { 200, 299, CALCOM_ANY, NULL, CALCOM_DONE },
-    { 300, 399, CALCOM_ANY, NULL, CALCOM_CREDENTIALS }, /* the URL is not the API's */
-    { 400, 400, CALCOM_ACTS, NULL, CALCOM_UNCLEAR },
-    { 401, 401, CALCOM_ACTS, "not authorized to confirm", CALCOM_REFUSED }, /* not the host's */
-    { 401, 401, CALCOM_ANY, NULL, CALCOM_CREDENTIALS },
-    { 403, 403, CALCOM_ANY, NULL, CALCOM_CREDENTIALS },      /* the key lacks the scope */
-    { 404, 404, CALCOM_ANY, "Cannot ", CALCOM_CREDENTIALS }, /* no such route: URL or version */
-    { 404, 404, CALCOM_LOOKS, "", CALCOM_GONE },
-    { 404, 404, CALCOM_ACTS, "", CALCOM_UNCLEAR },
-    { 404, 405, CALCOM_ANY, NULL, CALCOM_CREDENTIALS }, /* not Cal.com's own answer */
-    { 409, 409, CALCOM_ACTS, NULL, CALCOM_UNCLEAR },
-    { 413, 413, CALCOM_ANY, NULL, CALCOM_REFUSED },
-    { 429, 429, CALCOM_ANY, NULL, CALCOM_THROTTLED },
-    { 500, 599, CALCOM_ANY, NULL, CALCOM_TRANSIENT },
-    { 408, 408, CALCOM_ANY, NULL, CALCOM_TRANSIENT },
-    { 0, 999, CALCOM_LOOKS, NULL, CALCOM_TRANSIENT },
-    { 0, 999, CALCOM_ACTS, NULL, CALCOM_UNCLEAR },
+    { 200, 299, CALCOM_ANY, CALCOM_DONE, NULL },
+    { 300, 399, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* the URL is not the API's */
+    { 400, 400, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
+    { 401, 401, CALCOM_ACTS, CALCOM_REFUSED, "not authorized to confirm" }, /* not the host's */
+    { 401, 401, CALCOM_ANY, CALCOM_CREDENTIALS, NULL },
+    { 403, 403, CALCOM_ANY, CALCOM_CREDENTIALS, NULL },      /* the key lacks the scope */
+    { 404, 404, CALCOM_ANY, CALCOM_CREDENTIALS, "Cannot " }, /* no such route: URL or version */
+    { 404, 404, CALCOM_LOOKS, CALCOM_GONE, "" },
+    { 404, 404, CALCOM_ACTS, CALCOM_UNCLEAR, "" },
+    { 404, 405, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* not Cal.com's own answer */
+    { 409, 409, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
+    { 413, 413, CALCOM_ANY, CALCOM_REFUSED, NULL },
+    { 429, 429, CALCOM_ANY, CALCOM_THROTTLED, NULL },
+    { 500, 599, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
+    { 408, 408, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
+    { 0, 999, CALCOM_LOOKS, CALCOM_TRANSIENT, NULL },
+    { 0, 999, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
 };
 
 static bool
@@ -62,8 +62,8 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
         !calcom_write_json(field, parts->reason, written->body, sizeof written->body)) {
         return false;
     }
-    int length = snprintf(written->url, sizeof written->url, "%s/bookings/%s%s", parts->base_url,
-                          uid, path);
+    int length =
+        snprintf(written->url, sizeof written->url, "%s/bookings/%s%s", parts->base_url, uid, path);
     return length > 0 && (size_t)length < sizeof written->url;
 }
 

@@ -12,9 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GOVERNOR_THROTTLE_MS 60000  /* when a 429 tells no time: both APIs count per minute */
+#define GOVERNOR_THROTTLE_MS     60000 /* when a 429 tells no time: both APIs count per minute */
 #define GOVERNOR_THROTTLE_MAX_MS 3600000
-#define GOVERNOR_CREDENTIALS_MS 30000
+#define GOVERNOR_CREDENTIALS_MS  30000
 
 struct governor {
     int64_t held_until_mono_ms; /* 0: not held */

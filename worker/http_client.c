@@ -1,5 +1,6 @@
 #include "worker/http_client.h"
 
+#include <assert.h>
 #include <curl/curl.h>
 #include <event2/event.h>
 #include <stdbool.h>
@@ -94,7 +95,8 @@ transfer_on_body(char *bytes, size_t one, size_t count, void *arg)
     return count;
 }
 
-/* Seconds from a header's value: a number of seconds, a moment in epoch seconds, or an HTTP date. */
+/* Seconds from a header's value: a number of seconds, a moment in epoch seconds, or an HTTP date.
+ */
 static int64_t
 read_delay_s(const char *value)
 {
@@ -261,6 +263,7 @@ http_client_free(struct http_client *client)
         struct transfer *transfer = LIST_FIRST(&client->transfers);
         (void)curl_multi_remove_handle(client->multi, transfer->easy);
         transfer_finish(transfer, CURLE_ABORTED_BY_CALLBACK);
+        assert(LIST_FIRST(&client->transfers) != transfer);
     }
     (void)curl_multi_cleanup(client->multi);
     if (client->timer != NULL) {
@@ -323,8 +326,8 @@ set_options(struct transfer *transfer, const struct http_request *request)
 }
 
 void
-http_client_send(struct http_client *client, const struct http_request *request,
-                 http_done_cb *done, void *arg)
+http_client_send(struct http_client *client, const struct http_request *request, http_done_cb *done,
+                 void *arg)
 {
     struct transfer *transfer = calloc(1, sizeof *transfer);
     if (transfer == NULL) {

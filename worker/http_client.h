@@ -2,8 +2,8 @@
  * HTTP requests on an event loop, and the only file that knows libcurl. Connections are kept and
  * shared (HTTP/2 where a TLS server offers it); redirects are not followed.
  *
- * A request that went out is never sent a second time by libcurl's own decision: what became of it is
- * for the caller to find out (see HTTP_UNKNOWN).
+ * A request that went out is never sent a second time by libcurl's own decision: what became of it
+ * is for the caller to find out (see HTTP_UNKNOWN).
  */
 #ifndef TOLLGATE_HTTP_CLIENT_H
 #define TOLLGATE_HTTP_CLIENT_H
@@ -22,9 +22,9 @@ enum http_method { HTTP_METHOD_GET, HTTP_METHOD_POST, HTTP_METHOD_PATCH, HTTP_ME
 struct http_request {
     enum http_method method;
     const char *url;
-    const char *body;          /* JSON; NULL: none */
+    const char *body;           /* JSON; NULL: none */
     const char *const *headers; /* "Name: value", ended by NULL */
-    int64_t timeout_ms;        /* for all of it */
+    int64_t timeout_ms;         /* for all of it */
 };
 
 enum http_result {
@@ -36,7 +36,7 @@ enum http_result {
 struct http_answer {
     enum http_result result;
     int status;
-    const char *body; /* NUL-terminated, never NULL */
+    const char *body;  /* NUL-terminated, never NULL */
     const char *error; /* not ANSWERED: what went wrong; holds no URL */
     bool timed_out;    /* UNKNOWN: the server may still be at it */
     /* Seconds to wait, of Retry-After or X-RateLimit-Reset[-Default]; -1: not told. */
@@ -60,7 +60,8 @@ void http_client_free(struct http_client *client);
 void http_client_send(struct http_client *client, const struct http_request *request,
                       http_done_cb *done, void *arg);
 
-/* Writes `text` percent-encoded, as one component of a path or query. False when it does not fit. */
+/* Writes `text` percent-encoded, as one component of a path or query. False when it does not fit.
+ */
 __attribute__((warn_unused_result)) bool http_encode(const char *text, char *out, size_t size);
 
 #endif

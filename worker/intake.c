@@ -17,8 +17,8 @@
 #include "worker/worker_metrics.h"
 
 #define WORKER_NAME_SIZE 24
-#define AGAIN_MS 500 /* after a take that failed */
-#define NOT_DUE INT64_MAX
+#define AGAIN_MS         500 /* after a take that failed */
+#define NOT_DUE          INT64_MAX
 
 struct intake {
     struct intake_parts parts;
@@ -217,9 +217,10 @@ intake_on_left(enum store_result result, enum store_step step, const char *detai
     struct intake *intake = arg;
     (void)step, (void)detail;
     if (result != STORE_DONE) {
-        log_warn("redis did not hear that this worker leaves; what it had in hand stays listed under "
-                 "its name",
-                 log_s("worker", intake->worker));
+        log_warn(
+            "redis did not hear that this worker leaves; what it had in hand stays listed under "
+            "its name",
+            log_s("worker", intake->worker));
     }
     intake->drained(intake->arg);
 }

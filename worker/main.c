@@ -1,6 +1,6 @@
 /*
- * tollgate-worker: settles bookings at Cal.com. Wires intake, settler, API client, admin address and
- * signals together.
+ * tollgate-worker: settles bookings at Cal.com. Wires intake, settler, API client, admin address
+ * and signals together.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,9 +65,10 @@ give_policy(struct store *store, const char *path)
         text[size] = '\0';
         usable = store_set_policy(store, text, "file");
     } else {
-        log_error("TOLLGATE_POLICY_FILE cannot be used: it must be a readable Lua file of 1 byte to "
-                  "64 KiB",
-                  log_s("path", path));
+        log_error(
+            "TOLLGATE_POLICY_FILE cannot be used: it must be a readable Lua file of 1 byte to "
+            "64 KiB",
+            log_s("path", path));
     }
     free(text);
     return usable;
@@ -179,8 +180,9 @@ make_parts(struct worker *worker)
     if (worker->settler == NULL) {
         return false;
     }
-    const struct intake_parts intake_parts = { base,           &worker->config,   worker->store,
-                                               worker->settler, &worker->governor, metrics };
+    const struct intake_parts intake_parts = {
+        base, &worker->config, worker->store, worker->settler, &worker->governor, metrics
+    };
     worker->intake = intake_new(&intake_parts, worker_on_drained, worker);
     return worker->intake != NULL;
 }
@@ -191,9 +193,9 @@ worker_start(struct worker *worker)
     static const struct loop_handlers LOOP_HANDLERS = { .drain = worker_on_drain,
                                                         .drain_over = worker_on_drain_over,
                                                         .reload = worker_on_reload };
-    static const struct admin_http_handlers ADMIN_HANDLERS = {
-        .why_not_ready = worker_why_not_ready, .metrics = worker_metrics
-    };
+    static const struct admin_http_handlers ADMIN_HANDLERS = { .why_not_ready =
+                                                                   worker_why_not_ready,
+                                                               .metrics = worker_metrics };
     worker->metrics = metrics_new(WORKER_METRICS, WORKER_METRIC_COUNT, 1);
     worker->loop = loop_new(&LOOP_HANDLERS, worker);
     if (worker->metrics == NULL || worker->loop == NULL || !make_parts(worker)) {
@@ -231,8 +233,9 @@ main(int argc, char **argv)
 {
     static const struct program PROGRAM = {
         .name = "tollgate-worker",
-        .purpose = "Takes bookings from the queue, decides them by credit inside Redis, and accepts or\n"
-                   "rejects them through Cal.com's API.",
+        .purpose =
+            "Takes bookings from the queue, decides them by credit inside Redis, and accepts or\n"
+            "rejects them through Cal.com's API.",
         .id = CONFIG_WORKER,
         .find_problem = find_problem,
     };

@@ -1,5 +1,6 @@
 #include "worker/settle.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,13 +18,13 @@
 #include "worker/worker_metrics.h"
 
 #define RETRY_BASE_MS 1000
-#define RETRY_CAP_MS 300000
-#define RESEND_MS 500 /* a step that Redis did not answer */
+#define RETRY_CAP_MS  300000
+#define RESEND_MS     500 /* a step that Redis did not answer */
 
 /* After a timeout Cal.com may still be at it: it is not asked for the same again before this. */
 #define UNFINISHED_CALL_MS 30000
 
-#define TOKEN_SIZE 80
+#define TOKEN_SIZE  80
 #define REASON_SIZE 512
 
 /* How a booking is put down. */
@@ -43,8 +44,8 @@ struct job {
     bool guide;
     enum calcom_call call; /* the one in flight */
     int64_t call_since_us;
-    bool acted;             /* asked Cal.com for something in this take: no second time */
-    int64_t acted_mono_ms;  /* when, if it timed out; else 0 */
+    bool acted;            /* asked Cal.com for something in this take: no second time */
+    int64_t acted_mono_ms; /* when, if it timed out; else 0 */
     enum ending ending;
     enum booking_status outcome; /* END_SETTLE */
     int64_t delay_ms;            /* END_RETRY */
@@ -230,8 +231,7 @@ job_end(struct job *job)
 static void
 job_back_off(struct job *job, int64_t retry_after_ms)
 {
-    int64_t delay_ms =
-        backoff_delay_ms(job->attempts, RETRY_BASE_MS, RETRY_CAP_MS, arc4random());
+    int64_t delay_ms = backoff_delay_ms(job->attempts, RETRY_BASE_MS, RETRY_CAP_MS, arc4random());
     if (job->acted_mono_ms != 0) {
         int64_t rest_ms = job->acted_mono_ms + UNFINISHED_CALL_MS - clock_mono_ms();
         delay_ms = delay_ms > rest_ms ? delay_ms : rest_ms;
@@ -358,8 +358,7 @@ job_call(struct job *job, enum calcom_call call)
     job->call_since_us = clock_mono_us();
     job->acted = job->acted || call != CALCOM_LOOK;
     metrics_add(parts->metrics, WORKER_CALL_LOOK + (size_t)call, 1);
-    const char *reason =
-        job->goal == GOAL_WITHDRAW ? "The booking was cancelled." : job->reason;
+    const char *reason = job->goal == GOAL_WITHDRAW ? "The booking was cancelled." : job->reason;
     if (!calcom_send(parts->calcom, call, job->id, job->uid, reason, settler_on_answer, job)) {
         (void)snprintf(job->detail, sizeof job->detail,
                        "this booking has no uid or number that the API could be asked for");
@@ -396,7 +395,9 @@ settler_free(struct settler *settler)
         return;
     }
     while (!LIST_EMPTY(&settler->jobs)) {
-        job_free(LIST_FIRST(&settler->jobs));
+        struct job *job = LIST_FIRST(&settler->jobs);
+        job_free(job);
+        assert(LIST_FIRST(&settler->jobs) != job);
     }
     free(settler);
 }

@@ -43,12 +43,12 @@ settler_new(const struct settler_parts *parts, const struct settler_handlers *ha
 /* From now on answers change nothing: the store and the HTTP client can be freed. */
 void settler_close(struct settler *settler);
 
-/* Drops what is in hand (it stays in this worker's list in Redis). After settler_close, and after the
- * store and the HTTP client were freed. Accepts NULL. */
+/* Drops what is in hand (it stays in this worker's list in Redis). After settler_close, and after
+ * the store and the HTTP client were freed. Accepts NULL. */
 void settler_free(struct settler *settler);
 
-/* Takes care of one booking from now on. Nothing of `job` is needed after the call. */
-void settler_take(struct settler *settler, const struct store_job *job);
+/* Takes care of one booking from now on. Nothing of `taken` is needed after the call. */
+void settler_take(struct settler *settler, const struct store_job *taken);
 
 /* Bookings in hand. */
 size_t settler_count(const struct settler *settler);

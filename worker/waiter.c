@@ -9,9 +9,9 @@
 #include "common/store.h"
 
 /* The pop ends by itself after this long, so that a connection that died silently is noticed. */
-#define WAIT_S "10"
+#define WAIT_S    "10"
 #define ANSWER_MS 15000
-#define AWAY_MS 250 /* while Redis is away: how soon to try again */
+#define AWAY_MS   250 /* while Redis is away: how soon to try again */
 
 struct waiter {
     struct redis_link *link;
@@ -57,7 +57,8 @@ waiter_on_moved(enum redis_result result, const struct redis_reply *reply, void 
     if (waiter->freeing) {
         return;
     }
-    if (result == REDIS_UNSENT || (result == REDIS_DONE && redis_reply_type(reply) == REPLY_ERROR)) {
+    if (result == REDIS_UNSENT ||
+        (result == REDIS_DONE && redis_reply_type(reply) == REPLY_ERROR)) {
         const struct timeval delay = { .tv_usec = AWAY_MS * 1000 };
         (void)event_add(waiter->away_timer, &delay);
         return;
@@ -119,8 +120,9 @@ waiter_free(struct waiter *waiter)
 void
 waiter_wait(struct waiter *waiter)
 {
-    const char *argv[] = { "BLMOVE", waiter->queue_key, waiter->active_key, "RIGHT", "LEFT",
-                           WAIT_S };
+    const char *argv[] = {
+        "BLMOVE", waiter->queue_key, waiter->active_key, "RIGHT", "LEFT", WAIT_S
+    };
     waiter->waiting = true;
     redis_link_command(waiter->link, ANSWER_MS, 6, argv, NULL, waiter_on_moved, waiter);
 }

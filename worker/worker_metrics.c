@@ -1,8 +1,8 @@
 #include "worker/worker_metrics.h"
 
 #define BOOKINGS "tollgate_worker_bookings_total"
-#define CALLS "tollgate_worker_calcom_calls_total"
-#define ANSWERS "tollgate_worker_calcom_answers_total"
+#define CALLS    "tollgate_worker_calcom_calls_total"
+#define ANSWERS  "tollgate_worker_calcom_answers_total"
 
 const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_SETTLED_ACCEPTED] = { BOOKINGS, "result=\"accepted\"",
@@ -27,8 +27,8 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_ANSWER_THROTTLED] = { ANSWERS, "class=\"throttled\"", NULL, METRIC_COUNTER },
     [WORKER_ANSWER_REFUSED] = { ANSWERS, "class=\"refused\"", NULL, METRIC_COUNTER },
     [WORKER_ANSWER_CREDENTIALS] = { ANSWERS, "class=\"credentials\"", NULL, METRIC_COUNTER },
-    [WORKER_IN_HAND] = { "tollgate_worker_bookings_in_hand", NULL, "Bookings in this worker's hands.",
-                         METRIC_GAUGE },
+    [WORKER_IN_HAND] = { "tollgate_worker_bookings_in_hand", NULL,
+                         "Bookings in this worker's hands.", METRIC_GAUGE },
     [WORKER_WAITING] = { "tollgate_queue_length", NULL,
                          "Names in the queue when this worker last took.", METRIC_GAUGE },
     [WORKER_CALL_SECONDS] = { "tollgate_worker_calcom_call_seconds", NULL,

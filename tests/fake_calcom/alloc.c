@@ -8,7 +8,7 @@
 void
 alloc_failed(void)
 {
-    fputs("fake-calcom: out of memory\n", stderr);
+    (void)fputs("fake-calcom: out of memory\n", stderr);
     exit(70);
 }
 

@@ -1,5 +1,6 @@
 #include "api.h"
 
+#include <assert.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,7 @@ api_free(struct api *api)
     free(api);
 }
 
-/* --- reading the request
- * --------------------------------------------------------------------------------------- */
+/* ---- reading the request ---- */
 
 /* True if `path` has the shape; *key is then a copy of what stood in place of `*`, or NULL. */
 static bool
@@ -124,8 +124,7 @@ call_header(const struct call *call, const char *name)
     return evhttp_find_header(evhttp_request_get_input_headers(call->request), name);
 }
 
-/* --- the ways to end
- * ------------------------------------------------------------------------------------------- */
+/* ---- the ways to end ---- */
 
 static bool
 call_is_act(const struct call *call)
@@ -187,8 +186,12 @@ call_hang(struct call *call)
 void
 api_cut_hanging(struct api *api)
 {
-    while (!LIST_EMPTY(&api->hanging))
-        call_cut(LIST_FIRST(&api->hanging));
+    while (!LIST_EMPTY(&api->hanging)) {
+        struct call *call = LIST_FIRST(&api->hanging);
+
+        call_cut(call);
+        assert(LIST_FIRST(&api->hanging) != call); /* what clang's analyzer does not see */
+    }
 }
 
 static void
@@ -275,8 +278,7 @@ call_answer(struct call *call, int status, json_object *body)
     call_send(call, status, body);
 }
 
-/* --- the way there
- * --------------------------------------------------------------------------------------------- */
+/* ---- the way there ---- */
 
 static void
 call_enter(void *arg)

@@ -1,12 +1,15 @@
 /*
- * The way of an API call, which is the same for both dialects: arrival, log, fault, latency,
- * dialect, answer.
+ * The way of an API call, which is the same for both dialects:
  *
- *     api_serve ─ log, fault taken ─ [latency] ─ [fault before] ─ dialect->enter ─ … ─ call_answer
- * ─ [fault after]
+ *     api_serve      the call is logged and its fault taken
+ *     [latency]      of every call, or of the fault
+ *     [fault]        unless it comes after
+ *     enter          the dialect: version, API key, rate limit, route, the work
+ *     call_answer    now, or when webhooks are answered
+ *     [fault]        if it comes after
  *
- * A call ends in exactly one of: answered, reset, cut (it hung, and the caller left or world_settle
- * came).
+ * A call ends in exactly one of: answered, reset, cut (it hung, and the caller left or
+ * world_settle came).
  */
 #ifndef FAKE_CALCOM_API_H
 #define FAKE_CALCOM_API_H
@@ -79,8 +82,7 @@ bool api_serve(struct api *api, struct evhttp_request *request) __attribute__((w
 /* Cuts the calls that hang. */
 void api_cut_hanging(struct api *api);
 
-/* --- for the dialects
- * ------------------------------------------------------------------------------------------ */
+/* ---- for the dialects ---- */
 
 const char *call_query(const struct call *call, const char *name); /* NULL if it is not there */
 const char *call_header(const struct call *call, const char *name);

@@ -56,9 +56,7 @@ find(const struct store *store, const char *key)
     return key_is_number(key) ? store_find(store, strtoll(key, NULL, 10)) : NULL;
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static void
 handle_get(struct call *call)
@@ -144,9 +142,7 @@ handle_me(struct call *call)
     answer_with(call, "user", user);
 }
 
-/* --- changing
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- changing ---- */
 
 static void
 patch_write(void *arg)
@@ -220,9 +216,7 @@ handle_cancel(struct call *call)
     lifecycle_cancel(&call->world->lifecycle, &step);
 }
 
-/* --- the door
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the door ---- */
 
 /* False: refused, and `call` is gone. */
 static bool

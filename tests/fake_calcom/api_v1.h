@@ -1,13 +1,18 @@
 /*
  * API v1: the generation that the guide "Allowing bookings that meet a custom internal criteria"
- * was written for. auth       ?apiKey=…; none: 401 {"message":"No apiKey provided"}; wrong: 401
- * {"error":"Your API key is not valid."} GET        /bookings/{id}, /bookings?take&page (page from
- * 1; both or everything), /me PATCH      /bookings/{id}: edits the row and nothing else: no mail,
- * no calendar, no webhook, no check of the state DELETE
- * /bookings/{id}/cancel?cancellationReason&cancelledBy (and /bookings/{id}): a real cancellation
- *   errors     {"message","url","method","data"}; a booking that does not exist is 403, as one of
- * somebody else is 429        {"message":"Rate limit exceeded"},
- * X-RateLimit-Limit/-Remaining/-Reset, no Retry-After
+ * was written for.
+ *
+ * - The key is ?apiKey=…; none is 401 {"message":"No apiKey provided"}, a wrong one is 401
+ *   {"error":"Your API key is not valid."}.
+ * - GET /bookings/{id}, /bookings?take&page (both or everything; pages count from 1), /me.
+ * - PATCH /bookings/{id} edits the row and nothing else: no mail, no calendar, no webhook, and no
+ *   look at the state.
+ * - DELETE /bookings/{id}/cancel?cancellationReason&cancelledBy, also without /cancel, is a real
+ *   cancellation.
+ * - Errors are {"message","url","method","data"}. A booking that does not exist is 403, as one of
+ *   somebody else is.
+ * - 429 is {"message":"Rate limit exceeded"} with X-RateLimit-Limit, -Remaining and -Reset, and
+ *   without Retry-After.
  */
 #ifndef FAKE_CALCOM_API_V1_H
 #define FAKE_CALCOM_API_V1_H

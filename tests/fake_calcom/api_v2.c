@@ -59,9 +59,7 @@ booking_exists(struct call *call)
     return false;
 }
 
-/* --- versions
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- versions ---- */
 
 /* Without the header it is 2024-04-15, and everything before 2024-08-13 is served by that old
  * controller. */
@@ -84,9 +82,7 @@ booking_data(const struct call *call)
     return version_is_current(call) ? api_v2_data(call->booking) : api_v1_row(call->booking);
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static void
 handle_get(struct call *call)
@@ -193,9 +189,7 @@ handle_me(struct call *call)
     call_answer(call, 200, success_new(me));
 }
 
-/* --- changing
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- changing ---- */
 
 static void
 on_acted(enum verdict verdict, json_object *deliveries, void *arg)
@@ -282,9 +276,7 @@ handle_cancel(struct call *call)
     json_object_put(body);
 }
 
-/* --- the door
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the door ---- */
 
 static bool
 key_is_optional(const struct call *call)

@@ -183,7 +183,7 @@ calls_stats(const struct calls *calls)
         put_int(actions, action_names[i], (int64_t)calls->by_action[i]);
     for (size_t i = 0; i < STATUS_COUNT; i++) {
         char name[24];
-        snprintf(name, sizeof(name), "%zu", i);
+        (void)snprintf(name, sizeof(name), "%zu", i);
         if (calls->by_status[i] > 0)
             put_int(statuses, name, (int64_t)calls->by_status[i]);
     }

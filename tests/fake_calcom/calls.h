@@ -55,8 +55,7 @@ void calls_end(struct calls *calls, uint64_t number, int status);
  */
 json_object *calls_log(const struct calls *calls, uint64_t since, int64_t booking);
 
-/* {"calls","inFlight","byAction":{…},"byStatus":{…},"maxConcurrent","maxActsPerBooking","overlaps"}.
- * The caller's. */
+/* {"calls","inFlight","byAction","byStatus","maxConcurrent","maxActsPerBooking","overlaps"}. */
 json_object *calls_stats(const struct calls *calls);
 
 #endif

@@ -34,64 +34,88 @@ iso_format(int64_t wall_ms, enum iso_style style, char out[ISO_SIZE])
 
     switch (style) {
     case ISO_SECONDS_Z:
-        snprintf(out + used, ISO_SIZE - used, "Z");
+        (void)snprintf(out + used, ISO_SIZE - used, "Z");
         break;
     case ISO_MILLIS_Z:
-        snprintf(out + used, ISO_SIZE - used, ".%03dZ", (int)(wall_ms % 1000));
+        (void)snprintf(out + used, ISO_SIZE - used, ".%03dZ", (int)(wall_ms % 1000));
         break;
     case ISO_OFFSET:
-        snprintf(out + used, ISO_SIZE - used, "+00:00");
+        (void)snprintf(out + used, ISO_SIZE - used, "+00:00");
         break;
     }
     return out;
 }
 
-/* "Z", "" and "+HH:MM" / "-HH:MM" are understood; the result is in minutes east of UTC. */
+/* Reads exactly `count` digits and the character `after` (NUL: none) behind them. */
 static bool
-parse_offset(const char *text, int *minutes)
+read_digits(const char **text, int count, char after, int *value)
 {
-    int hours = 0, rest = 0, used = 0;
+    *value = 0;
+    for (int i = 0; i < count; i++, (*text)++) {
+        if (**text < '0' || **text > '9')
+            return false;
+        *value = *value * 10 + (**text - '0');
+    }
+    if (after == '\0')
+        return true;
+    return *(*text)++ == after;
+}
+
+/* ".5" is 500; further digits are dropped, and no fraction is 0. */
+static int
+read_millis(const char **text)
+{
+    int millis = 0, scale = 100;
+
+    if (**text != '.')
+        return 0;
+    for ((*text)++; **text >= '0' && **text <= '9'; (*text)++) {
+        millis += (**text - '0') * scale;
+        scale /= 10;
+    }
+    return millis;
+}
+
+/* "Z", "", "+HH:MM" and "-HH:MM", and nothing behind them; the result is in minutes east of UTC. */
+static bool
+read_offset(const char *text, int *minutes)
+{
+    int sign = *text == '-' ? -1 : 1, hours, rest;
 
     *minutes = 0;
-    if (strcmp(text, "Z") == 0 || *text == '\0')
+    if (*text == '\0' || strcmp(text, "Z") == 0)
         return true;
     if (*text != '+' && *text != '-')
         return false;
-    if (sscanf(text + 1, "%2d:%2d%n", &hours, &rest, &used) != 2 || text[1 + used] != '\0')
+    text++;
+    if (!read_digits(&text, 2, ':', &hours) || !read_digits(&text, 2, '\0', &rest))
         return false;
-    *minutes = (hours * 60 + rest) * (*text == '-' ? -1 : 1);
-    return true;
-}
-
-static const char *
-parse_fraction(const char *text, int *millis)
-{
-    int scale = 100;
-
-    *millis = 0;
-    if (*text != '.')
-        return text;
-    for (text++; *text >= '0' && *text <= '9'; text++) {
-        *millis += (*text - '0') * scale;
-        scale /= 10;
-    }
-    return text;
+    *minutes = sign * (hours * 60 + rest);
+    return *text == '\0';
 }
 
 bool
 iso_parse(const char *text, int64_t *wall_ms)
 {
-    struct tm utc;
-    int used = 0, millis, offset;
+    int year, month, day, hour, minute, second, offset;
 
-    memset(&utc, 0, sizeof(utc));
-    if (sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d%n", &utc.tm_year, &utc.tm_mon, &utc.tm_mday,
-               &utc.tm_hour, &utc.tm_min, &utc.tm_sec, &used) != 6)
+    if (!read_digits(&text, 4, '-', &year) || !read_digits(&text, 2, '-', &month) ||
+        !read_digits(&text, 2, 'T', &day) || !read_digits(&text, 2, ':', &hour) ||
+        !read_digits(&text, 2, ':', &minute) || !read_digits(&text, 2, '\0', &second))
         return false;
-    utc.tm_year -= 1900;
-    utc.tm_mon -= 1;
-    if (!parse_offset(parse_fraction(text + used, &millis), &offset))
+    int millis = read_millis(&text);
+    if (!read_offset(text, &offset) || month < 1 || month > 12 || day < 1 || day > 31 ||
+        hour > 23 || minute > 59 || second > 60)
         return false;
-    *wall_ms = ((int64_t)timegm(&utc) - offset * 60) * 1000 + millis;
+
+    struct tm utc = {
+        .tm_year = year - 1900,
+        .tm_mon = month - 1,
+        .tm_mday = day,
+        .tm_hour = hour,
+        .tm_min = minute - offset,
+        .tm_sec = second,
+    };
+    *wall_ms = (int64_t)timegm(&utc) * 1000 + millis;
     return true;
 }

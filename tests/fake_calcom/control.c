@@ -15,8 +15,7 @@
 
 #define WEBHOOK_URLS_MAX 16
 
-/* --- shared with control_*.c
- * ----------------------------------------------------------------------------------- */
+/* ---- shared with control_*.c ---- */
 
 void
 order_refuse(const struct order *order, int status, const char *problem)
@@ -73,9 +72,7 @@ order_plan(const struct order *order, struct webhook_plan *plan)
     return true;
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static int64_t
 query_number(const struct order *order, const char *name)
@@ -132,9 +129,7 @@ get_faults(const struct order *order)
     http_reply(order->request, 200, faults_list(order->world->faults));
 }
 
-/* --- changing
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- changing ---- */
 
 static void
 post_fault(const struct order *order)
@@ -207,9 +202,7 @@ post_reset(const struct order *order)
     order_accept(order);
 }
 
-/* --- the door
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the door ---- */
 
 static const struct {
     enum evhttp_cmd_type method;

@@ -8,7 +8,8 @@
 #include "json_util.h"
 
 #define COUNT_MAX 100000
-#define DAY_MS    (INT64_C(24) * 60 * 60 * 1000)
+#define HOUR_MS   (INT64_C(60) * 60 * 1000)
+#define DAY_MS    (24 * HOUR_MS)
 
 /* One POST /control/book. It answers when the webhooks of all its bookings are answered. */
 struct party {
@@ -43,8 +44,7 @@ struct form {
     struct webhook_plan plan;
 };
 
-/* --- reading the form
- * ------------------------------------------------------------------------------------------ */
+/* ---- reading the form ---- */
 
 static const char *
 read_reschedule(const struct order *order, struct form *form)
@@ -65,9 +65,8 @@ static const char *
 read_start(const struct order *order, struct form *form)
 {
     const char *start = json_text(order->body, "start");
-    const int64_t hour_ms = 60 * 60 * 1000;
 
-    form->start_ms = (clock_wall_ms() + 7 * DAY_MS) / hour_ms * hour_ms;
+    form->start_ms = (clock_wall_ms() + 7 * DAY_MS) / HOUR_MS * HOUR_MS;
     form->minutes = json_int(order->body, "minutes", 60);
     if (start != NULL && !iso_parse(start, &form->start_ms))
         return "start is not an ISO 8601 time";
@@ -114,9 +113,7 @@ read_form(const struct order *order, struct form *form)
     return problem == NULL ? read_reschedule(order, form) : problem;
 }
 
-/* --- booking
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- booking ---- */
 
 /* `text` with "{n}" replaced by `n`; the caller's to free(). */
 static char *

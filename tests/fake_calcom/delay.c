@@ -67,7 +67,7 @@ delay_run(struct delays *delays, int ms, void (*next)(void *arg), void *arg)
     }
 
     struct delay *delay = xcalloc(1, sizeof(*delay));
-    struct timeval span = { .tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000 };
+    struct timeval span = { .tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000 };
 
     delay->next = next;
     delay->arg = arg;
@@ -79,6 +79,10 @@ delay_run(struct delays *delays, int ms, void (*next)(void *arg), void *arg)
 void
 delays_flush(struct delays *delays)
 {
-    while (!LIST_EMPTY(&delays->waiting))
-        delay_finish(LIST_FIRST(&delays->waiting));
+    while (!LIST_EMPTY(&delays->waiting)) {
+        struct delay *delay = LIST_FIRST(&delays->waiting);
+
+        delay_finish(delay);
+        assert(LIST_FIRST(&delays->waiting) != delay); /* what clang's analyzer does not see */
+    }
 }

@@ -7,27 +7,45 @@
 
 #include "alloc.h"
 
+/* Reads a decimal number that ends at `end` and moves *text behind that. */
+static bool
+read_number(const char **text, char end, int64_t *value)
+{
+    char *rest;
+
+    *value = strtoll(*text, &rest, 10);
+    if (rest == *text || *rest != end || *value < 0)
+        return false;
+    *text = *rest == '\0' ? rest : rest + 1;
+    return true;
+}
+
+/* Reads "requires-confirmation" or "auto", at the end or before a colon, and moves *text behind. */
+static bool
+read_mode(const char **text, bool *requires_confirmation)
+{
+    static const char asks[] = "requires-confirmation", accepts[] = "auto";
+    size_t length = strcspn(*text, ":");
+
+    *requires_confirmation = length == strlen(asks) && strncmp(*text, asks, length) == 0;
+    bool ok = *requires_confirmation ||
+              (length == strlen(accepts) && strncmp(*text, accepts, length) == 0);
+    *text += length;
+    return ok;
+}
+
 bool
 event_types_add(struct event_types *types, const char *text)
 {
     struct event_type type = { 0 };
-    char mode[32] = "";
-    int used = 0;
 
-    if (sscanf(text, "%" SCNd64 ":%31[a-z-]%n", &type.id, mode, &used) != 2)
+    if (!read_number(&text, ':', &type.id) || !read_mode(&text, &type.requires_confirmation))
         return false;
-    if (text[used] == ':') {
-        char *end;
-        type.price = strtoll(text + used + 1, &end, 10);
-        if (*end != '\0' || end == text + used + 1 || type.price < 0)
+    if (*text == ':') {
+        text++;
+        if (!read_number(&text, '\0', &type.price))
             return false;
-    } else if (text[used] != '\0') {
-        return false;
     }
-
-    type.requires_confirmation = strcmp(mode, "requires-confirmation") == 0;
-    if (!type.requires_confirmation && strcmp(mode, "auto") != 0)
-        return false;
     types->list = xreallocarray(types->list, types->count + 1, sizeof(*types->list));
     types->list[types->count++] = type;
     return true;
@@ -56,7 +74,7 @@ event_type_slug(const struct event_type *type, char out[EVENT_TYPE_NAME_SIZE])
 {
     if (type->id == EVENT_TYPE_DEFAULT)
         return "executive-book-club";
-    snprintf(out, EVENT_TYPE_NAME_SIZE, "event-type-%" PRId64, type->id);
+    (void)snprintf(out, EVENT_TYPE_NAME_SIZE, "event-type-%" PRId64, type->id);
     return out;
 }
 
@@ -65,6 +83,6 @@ event_type_title(const struct event_type *type, char out[EVENT_TYPE_NAME_SIZE])
 {
     if (type->id == EVENT_TYPE_DEFAULT)
         return "Executive Book Club";
-    snprintf(out, EVENT_TYPE_NAME_SIZE, "Event type %" PRId64, type->id);
+    (void)snprintf(out, EVENT_TYPE_NAME_SIZE, "Event type %" PRId64, type->id);
     return out;
 }

@@ -1,5 +1,6 @@
 #include "faults.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -68,8 +69,12 @@ rule_remove(struct faults *faults, struct rule *rule)
 void
 faults_clear(struct faults *faults)
 {
-    while (!TAILQ_EMPTY(&faults->rules))
-        rule_remove(faults, TAILQ_FIRST(&faults->rules));
+    while (!TAILQ_EMPTY(&faults->rules)) {
+        struct rule *rule = TAILQ_FIRST(&faults->rules);
+
+        rule_remove(faults, rule);
+        assert(TAILQ_FIRST(&faults->rules) != rule); /* what clang's analyzer does not see */
+    }
 }
 
 void

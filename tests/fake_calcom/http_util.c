@@ -51,7 +51,7 @@ http_header_int(struct evhttp_request *request, const char *name, int value)
 {
     char text[16];
 
-    snprintf(text, sizeof(text), "%d", value);
+    (void)snprintf(text, sizeof(text), "%d", value);
     http_header(request, name, text);
 }
 

@@ -40,7 +40,7 @@ put_ms(json_object *object, const char *key, double ms)
 {
     char text[32];
 
-    snprintf(text, sizeof(text), "%.1f", ms);
+    (void)snprintf(text, sizeof(text), "%.1f", ms);
     put(object, key, xneed(json_object_new_double_s(ms, text)));
 }
 

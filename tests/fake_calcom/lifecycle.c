@@ -75,9 +75,7 @@ op_tell(struct op *op, enum trigger trigger, void (*next)(struct op *op))
     webhooks_send(op->lifecycle->webhooks, &occasion, op->plan, op_on_webhook, op);
 }
 
-/* --- book
- * ------------------------------------------------------------------------------------------------------
- */
+/* ---- book ---- */
 
 static void
 booking_accept(struct booking *booking)
@@ -119,9 +117,7 @@ lifecycle_book(const struct lifecycle *lifecycle, const struct step *step,
     }
 }
 
-/* --- confirm
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- confirm ---- */
 
 static void
 confirm_write(void *arg)
@@ -152,9 +148,7 @@ lifecycle_confirm(const struct lifecycle *lifecycle, const struct step *step)
     delay_run(lifecycle->delays, step->between_ms, confirm_write, op);
 }
 
-/* --- decline
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- decline ---- */
 
 static void
 booking_refund(struct booking *booking)
@@ -189,9 +183,7 @@ lifecycle_decline(const struct lifecycle *lifecycle, const struct step *step)
         delay_run(lifecycle->delays, step->between_ms, decline_write, op);
 }
 
-/* --- cancel
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- cancel ---- */
 
 static void
 cancel_write(void *arg)
@@ -224,9 +216,7 @@ lifecycle_cancel(const struct lifecycle *lifecycle, const struct step *step)
         op_tell(op, TRIGGER_CANCELLED, cancel_after_webhook);
 }
 
-/* --- pay
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- pay ---- */
 
 static void
 pay_tell_paid(struct op *op)

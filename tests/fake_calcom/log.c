@@ -10,7 +10,7 @@ log_line(const char *format, ...)
     char line[512];
 
     va_start(args, format);
-    vsnprintf(line, sizeof(line), format, args);
+    (void)vsnprintf(line, sizeof(line), format, args);
     va_end(args);
-    fprintf(stderr, "fake-calcom: %s\n", line);
+    (void)fprintf(stderr, "fake-calcom: %s\n", line);
 }

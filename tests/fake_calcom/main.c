@@ -25,8 +25,8 @@
 #include "options.h"
 
 #define BACKLOG     1024
-#define BODY_MAX    (1024 * 1024)
-#define HEADERS_MAX (64 * 1024)
+#define BODY_MAX    1048576
+#define HEADERS_MAX 65536
 
 void
 world_settle(struct world *world)
@@ -114,8 +114,7 @@ server_new(struct world *world)
     return server;
 }
 
-/* The port, or 0 if we cannot listen there. A listener of our own, because evhttp's has a backlog
- * of 128. */
+/* The port, or 0 if we cannot listen there. The listener is ours: evhttp's has a backlog of 128. */
 static int
 server_listen(struct evhttp *server, struct event_base *base, const struct options *options)
 {
@@ -124,11 +123,11 @@ server_listen(struct evhttp *server, struct event_base *base, const struct optio
                                     .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
     struct addrinfo *address = NULL;
     struct evconnlistener *listener = NULL;
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = { 0 };
     socklen_t length = sizeof(bound);
     char port[8];
 
-    snprintf(port, sizeof(port), "%u", (unsigned)options->port);
+    (void)snprintf(port, sizeof(port), "%u", (unsigned)options->port);
     if (getaddrinfo(options->host, port, &hints, &address) != 0)
         return 0;
     listener = evconnlistener_new_bind(base, NULL, NULL, flags, BACKLOG, address->ai_addr,
@@ -157,9 +156,9 @@ serve(struct world *world, const struct options *options)
         event_add(on_term, NULL);
         event_add(on_int, NULL);
         bool v6 = strchr(options->host, ':') != NULL;
-        printf("fake-calcom: listening on http://%s%s%s:%d\n", v6 ? "[" : "", options->host,
-               v6 ? "]" : "", port);
-        fflush(stdout);
+        (void)printf("fake-calcom: listening on http://%s%s%s:%d\n", v6 ? "[" : "", options->host,
+                     v6 ? "]" : "", port);
+        (void)fflush(stdout);
         event_base_dispatch(world->base);
         log_line("ends");
         world_settle(world);

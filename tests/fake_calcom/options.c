@@ -101,7 +101,7 @@ options_read(struct options *options, int argc, char **argv)
         (struct options){ .host = xstrdup("127.0.0.1"), .secret = "", .api_key = "cal_test" };
     while ((letter = getopt_long(argc, argv, "", known, &index)) != -1) {
         if (letter == 'h') {
-            fputs(help, stdout);
+            (void)fputs(help, stdout);
             return OPTIONS_HELP;
         }
         if (letter == '?')

@@ -41,8 +41,7 @@ or_empty(const char *text)
     return text == NULL ? "" : text;
 }
 
-/* --- a new booking
- * ------------------------------------------------------------------------------------------- */
+/* ---- a new booking ---- */
 
 static void
 put_new_head(json_object *p, const struct booking *b)
@@ -137,8 +136,7 @@ new_booking(const struct booking *b, enum trigger trigger)
     return p;
 }
 
-/* --- a booking that the host, or the money, decided
- * ----------------------------------------------------------- */
+/* ---- a booking that the host, or the money, decided ---- */
 
 static void
 put_handled_head(json_object *p, const struct booking *b)
@@ -217,9 +215,7 @@ handled(const struct booking *b, enum trigger trigger)
     return p;
 }
 
-/* --- cancelled
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- cancelled ---- */
 
 static void
 put_cancelled_head(json_object *p, const struct booking *b)
@@ -272,8 +268,7 @@ cancelled(const struct occasion *o)
     return p;
 }
 
-/* --- ping: no uid, no bookingId, no status
- * -------------------------------------------------------------------- */
+/* ---- ping: no uid, no bookingId, no status ---- */
 
 static json_object *
 ping_person(const char *email, const char *name, bool email_first)

@@ -1,9 +1,12 @@
 /*
  * The bodies of webhooks, member by member in the order in which Cal.com writes them. There are
  * three shapes for the same booking, because three places in Cal.com's code make them, each with
- * its own spelling of times: new booking (requested, auto-accepted, payment initiated, rescheduled)
- * …T14:00:00Z handled (confirmed, rejected, paid) …T14:00:00.000Z cancelled …T14:00:00+00:00 Pure
- * but for the time and the one-time password that go into them.
+ * its own spelling of times:
+ * - new (requested, auto-accepted, payment initiated, rescheduled): 2026-03-12T14:00:00Z
+ * - handled (confirmed, rejected, paid): 2026-03-12T14:00:00.000Z
+ * - cancelled: 2026-03-12T14:00:00+00:00
+ *
+ * Pure but for the time and the one-time password that go into them.
  */
 #ifndef FAKE_CALCOM_PAYLOAD_H
 #define FAKE_CALCOM_PAYLOAD_H

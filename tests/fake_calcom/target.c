@@ -1,5 +1,6 @@
 #include "target.h"
 
+#include <assert.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
@@ -332,10 +333,12 @@ target_mute(struct target *target, bool mute)
         struct post *post = TAILQ_FIRST(&target->waiting);
         TAILQ_REMOVE(&target->waiting, post, entry);
         post_finish(post, 0);
+        assert(TAILQ_FIRST(&target->waiting) != post); /* what clang's analyzer does not see */
     }
     while (!TAILQ_EMPTY(&target->active)) {
         struct post *post = TAILQ_FIRST(&target->active);
         link_free(post_detach(post));
         post_finish(post, 0);
+        assert(TAILQ_FIRST(&target->active) != post);
     }
 }
