@@ -162,7 +162,7 @@ scripts_of = $(shell find scripts tests .ci -type f -not -path '*/node_modules/*
 hash := \#
 need = command -v $(1) >/dev/null || { echo "make: $(1) is missing (package $(2)): run scripts/install-deps lint" >&2; exit 1; }
 
-lint: format-check lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space  ## all checks of the source
+lint: format-check lint-readme lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space  ## all checks of the source
 
 format:  ## rewrites the C sources in the project's style
 	@$(call need,$(CLANG_FORMAT),clang-format)
@@ -185,6 +185,10 @@ lint-cppcheck:
 	    --error-exitcode=1 --library=posix -I. -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' \
 	    --include=$(shell echo '$(hash)include <sys/queue.h>' | $(CC) -M -x c - | tr ' ' '\n' | grep /sys/queue.h) \
 	    $(c_sources)
+
+# The README's table of settings is the programs' own.
+lint-readme: $(BUILD)/tollgate-ingest
+	$(Q)$< --help=markdown >$(BUILD)/settings.md; sed -n '/^<!-- settings/,/^<!-- end/{/^<!--/d;p}' README.md | diff -u $(BUILD)/settings.md -
 
 lint-shell:
 	@$(call need,shellcheck,shellcheck)

@@ -170,8 +170,10 @@ call_on_leave(evutil_socket_t fd, short events, void *arg)
     call_cut(arg);
 }
 
-/* evhttp does not read while a request is unanswered and would not notice that the caller has gone:
- * we do. */
+/*
+ * evhttp does not read while a request is unanswered and would not notice that the caller has gone:
+ * we do.
+ */
 static void
 call_hang(struct call *call)
 {

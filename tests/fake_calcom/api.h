@@ -75,8 +75,10 @@ struct api;
 struct api *api_new(struct world *world);
 void api_free(struct api *api); /* nothing may be under way: world_settle first */
 
-/* Takes over a request whose path begins with a dialect's prefix. False: it does not, and nothing
- * happened. */
+/*
+ * Takes over a request whose path begins with a dialect's prefix. False: it does not, and nothing
+ * happened.
+ */
 bool api_serve(struct api *api, struct evhttp_request *request) __attribute__((warn_unused_result));
 
 /* Cuts the calls that hang. */
@@ -93,7 +95,8 @@ void call_answer(struct call *call, int status, json_object *body);
 /* Takes one call out of the rate limit. False: it was refused, and `call` is gone. */
 bool call_admit(struct call *call) __attribute__((warn_unused_result));
 
-/* A step on the call's booking, with the fault's wait between check and change. `done` gets `call`.
+/*
+ * A step on the call's booking, with the fault's wait between check and change. `done` gets `call`.
  */
 struct step call_step(struct call *call, lifecycle_done *done);
 int call_between_ms(const struct call *call);

@@ -10,7 +10,8 @@
 
 #include "bookings.h"
 
-/* NULL if `body` (an object) may be applied, else the message of the 400, the caller's to free().
+/*
+ * NULL if `body` (an object) may be applied, else the message of the 400, the caller's to free().
  */
 char *api_v1_patch_check(json_object *body) __attribute__((warn_unused_result));
 

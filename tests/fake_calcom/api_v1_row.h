@@ -1,4 +1,5 @@
-/* A booking as API v1 shows it: upper-case status, flat `responses` (responses.email is a string).
+/*
+ * A booking as API v1 shows it: upper-case status, flat `responses` (responses.email is a string).
  */
 #ifndef FAKE_CALCOM_API_V1_ROW_H
 #define FAKE_CALCOM_API_V1_ROW_H

@@ -61,8 +61,10 @@ booking_exists(struct call *call)
 
 /* ---- versions ---- */
 
-/* Without the header it is 2024-04-15, and everything before 2024-08-13 is served by that old
- * controller. */
+/*
+ * Without the header it is 2024-04-15, and everything before 2024-08-13 is served by that old
+ * controller.
+ */
 static bool
 version_is_current(const struct call *call)
 {
@@ -317,8 +319,10 @@ route_is_served(const struct call *call)
            (call->route->handle != handle_confirm && call->route->handle != handle_decline);
 }
 
-/* Routing comes before authentication here: what does not exist is 404 with any key. There is no
- * 405. */
+/*
+ * Routing comes before authentication here: what does not exist is 404 with any key. There is no
+ * 405.
+ */
 static void
 enter(struct call *call)
 {

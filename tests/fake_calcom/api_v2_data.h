@@ -1,5 +1,7 @@
-/* A booking as API v2 (2024-08-13) shows it: lower-case status, `start` and `end`,
- * `bookingFieldsResponses`. */
+/*
+ * A booking as API v2 (2024-08-13) shows it: lower-case status, `start` and `end`,
+ * `bookingFieldsResponses`.
+ */
 #ifndef FAKE_CALCOM_API_V2_DATA_H
 #define FAKE_CALCOM_API_V2_DATA_H
 

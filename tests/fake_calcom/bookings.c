@@ -7,8 +7,10 @@
 #include "clock.h"
 #include "json_util.h"
 
-/* Enough for chains of about one at 100 000 bookings, which is what this program has to be fast
- * with. */
+/*
+ * Enough for chains of about one at 100 000 bookings, which is what this program has to be fast
+ * with.
+ */
 #define BUCKETS ((size_t)1 << 17)
 
 struct store {

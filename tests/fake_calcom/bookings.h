@@ -31,8 +31,10 @@ const char *booking_status_name(enum booking_status status); /* "PENDING" */
 bool booking_status_parse(const char *name, enum booking_status *status)
     __attribute__((warn_unused_result));
 
-/* What happened to one booking; tests read it to see what a person would have seen in mailbox and
- * calendar. */
+/*
+ * What happened to one booking; tests read it to see what a person would have seen in mailbox and
+ * calendar.
+ */
 struct booking_counters {
     unsigned mails_requested;
     unsigned mails_confirmed;

@@ -1,5 +1,7 @@
-/* The two clocks, and ISO 8601 in the three spellings that Cal.com uses for one and the same
- * instant. */
+/*
+ * The two clocks, and ISO 8601 in the three spellings that Cal.com uses for one and the same
+ * instant.
+ */
 #ifndef FAKE_CALCOM_CLOCK_H
 #define FAKE_CALCOM_CLOCK_H
 

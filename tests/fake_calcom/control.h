@@ -10,7 +10,8 @@
 
 #include "world.h"
 
-/* Takes over a request whose path begins with /control/. False: it does not, and nothing happened.
+/*
+ * Takes over a request whose path begins with /control/. False: it does not, and nothing happened.
  */
 bool control_serve(struct world *world, struct evhttp_request *request)
     __attribute__((warn_unused_result));

@@ -27,8 +27,10 @@ void order_accept(const struct order *order);
 /* The booking that "id" or "uid" names. NULL: there is none, and the request is gone. */
 struct booking *order_booking(const struct order *order);
 
-/* "webhook": true (default), false or "lost"; "copies": 1. False: neither of these, and the request
- * is gone. */
+/*
+ * "webhook": true (default), false or "lost"; "copies": 1. False: neither of these, and the request
+ * is gone.
+ */
 bool order_plan(const struct order *order, struct webhook_plan *plan)
     __attribute__((warn_unused_result));
 
@@ -38,8 +40,10 @@ json_object *control_state(const struct booking *booking);
 /* control_book.c: the booking page */
 void control_book(const struct order *order);
 
-/* control_act.c: the host or the booker at the screen, the payment provider, the ping button, a
- * repeated webhook */
+/*
+ * control_act.c: the host or the booker at the screen, the payment provider, the ping button, a
+ * repeated webhook
+ */
 void control_confirm(const struct order *order);
 void control_decline(const struct order *order);
 void control_cancel(const struct order *order);

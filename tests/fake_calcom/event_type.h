@@ -27,8 +27,10 @@ void event_types_release(struct event_types *types);
 /* An event type that was never declared requires confirmation and is free. */
 struct event_type event_types_find(const struct event_types *types, int64_t id);
 
-/* Both return `out`, or a constant: all event types but the default one are named after their
- * number. */
+/*
+ * Both return `out`, or a constant: all event types but the default one are named after their
+ * number.
+ */
 #define EVENT_TYPE_NAME_SIZE 48
 const char *event_type_slug(const struct event_type *type, char out[EVENT_TYPE_NAME_SIZE]);
 const char *event_type_title(const struct event_type *type, char out[EVENT_TYPE_NAME_SIZE]);

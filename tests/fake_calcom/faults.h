@@ -45,8 +45,10 @@ void faults_clear(struct faults *faults);
 const char *faults_add(struct faults *faults, json_object *request)
     __attribute__((warn_unused_result));
 
-/* What shall go wrong with this call, FAULT_NONE mostly. The caller releases it. `booking` 0: none,
- * or unknown. */
+/*
+ * What shall go wrong with this call, FAULT_NONE mostly. The caller releases it. `booking` 0: none,
+ * or unknown.
+ */
 struct fault faults_take(struct faults *faults, enum action action, int64_t booking);
 
 /* The rules that are left: [{"action","booking","times","kind"}]. The caller's to put. */

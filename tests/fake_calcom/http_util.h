@@ -15,7 +15,8 @@ void http_reply(struct evhttp_request *request, int status, json_object *body);
 void http_header(struct evhttp_request *request, const char *name, const char *value);
 void http_header_int(struct evhttp_request *request, const char *name, int value);
 
-/* The request's body; an empty one gives NULL. False: it is not JSON. *body is the caller's to put.
+/*
+ * The request's body; an empty one gives NULL. False: it is not JSON. *body is the caller's to put.
  */
 bool http_read_json(struct evhttp_request *request, json_object **body)
     __attribute__((warn_unused_result));

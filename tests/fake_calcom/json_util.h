@@ -33,8 +33,10 @@ const char *json_text(json_object *object, const char *key);                    
 int64_t json_int(json_object *object, const char *key, int64_t fallback);
 bool json_flag(json_object *object, const char *key, bool fallback);
 
-/* Minified, `/` and non-ASCII as they are: what JSON.stringify makes. Valid until `object` is
- * changed or freed. */
+/*
+ * Minified, `/` and non-ASCII as they are: what JSON.stringify makes. Valid until `object` is
+ * changed or freed.
+ */
 const char *json_bytes(json_object *object, size_t *length);
 
 #endif

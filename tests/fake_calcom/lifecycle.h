@@ -55,19 +55,24 @@ struct step {
 void lifecycle_book(const struct lifecycle *lifecycle, const struct step *step,
                     struct booking *moved_from);
 
-/* Calendar and mail, then the row, then BOOKING_CREATED. An unpaid booking: only the row, no more.
+/*
+ * Calendar and mail, then the row, then BOOKING_CREATED. An unpaid booking: only the row, no more.
  */
 void lifecycle_confirm(const struct lifecycle *lifecycle, const struct step *step);
 
 /* The row, then the mail, then BOOKING_REJECTED; a second time as well. */
 void lifecycle_decline(const struct lifecycle *lifecycle, const struct step *step);
 
-/* BOOKING_CANCELLED first (a GET from its receiver still sees the old status), then the row, then
- * the mail. */
+/*
+ * BOOKING_CANCELLED first (a GET from its receiver still sees the old status), then the row, then
+ * the mail.
+ */
 void lifecycle_cancel(const struct lifecycle *lifecycle, const struct step *step);
 
-/* The money arrived: BOOKING_REQUESTED if the host has still to agree, else ACCEPTED,
- * BOOKING_CREATED, BOOKING_PAID. */
+/*
+ * The money arrived: BOOKING_REQUESTED if the host has still to agree, else ACCEPTED,
+ * BOOKING_CREATED, BOOKING_PAID.
+ */
 void lifecycle_pay(const struct lifecycle *lifecycle, const struct step *step);
 
 #endif

@@ -27,7 +27,8 @@ enum listing_order {
     LISTING_BY_UPDATE_NEWEST_FIRST,
 };
 
-/* A zeroed filter lets everything through, oldest first. Zero or NULL: that member filters nothing.
+/*
+ * A zeroed filter lets everything through, oldest first. Zero or NULL: that member filters nothing.
  */
 struct listing {
     unsigned sets;

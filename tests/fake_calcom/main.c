@@ -114,6 +114,21 @@ server_new(struct world *world)
     return server;
 }
 
+static int
+bound_port(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } name = { 0 };
+    socklen_t length = sizeof(name);
+
+    if (getsockname(fd, &name.any, &length) != 0)
+        return 0;
+    return ntohs(name.any.sa_family == AF_INET6 ? name.v6.sin6_port : name.v4.sin_port);
+}
+
 /* The port, or 0 if we cannot listen there. The listener is ours: evhttp's has a backlog of 128. */
 static int
 server_listen(struct evhttp *server, struct event_base *base, const struct options *options)
@@ -123,8 +138,6 @@ server_listen(struct evhttp *server, struct event_base *base, const struct optio
                                     .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
     struct addrinfo *address = NULL;
     struct evconnlistener *listener = NULL;
-    struct sockaddr_storage bound = { 0 };
-    socklen_t length = sizeof(bound);
     char port[8];
 
     (void)snprintf(port, sizeof(port), "%u", (unsigned)options->port);
@@ -136,10 +149,7 @@ server_listen(struct evhttp *server, struct event_base *base, const struct optio
     if (listener == NULL)
         return 0;
     xneed(evhttp_bind_listener(server, listener)); /* takes it over */
-    if (getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&bound, &length) != 0)
-        return 0;
-    /* The port is at the same place in both families. */
-    return ntohs(((const struct sockaddr_in *)&bound)->sin_port);
+    return bound_port(evconnlistener_get_fd(listener));
 }
 
 static int

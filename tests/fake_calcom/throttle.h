@@ -1,5 +1,7 @@
-/* A fixed window of 60 seconds: so many calls, then 429 until the window ends. Pure; time is passed
- * in. */
+/*
+ * A fixed window of 60 seconds: so many calls, then 429 until the window ends. Pure; time is passed
+ * in.
+ */
 #ifndef FAKE_CALCOM_THROTTLE_H
 #define FAKE_CALCOM_THROTTLE_H
 

@@ -20,8 +20,10 @@ struct webhooks;
 struct webhooks *webhooks_new(struct event_base *base);
 void webhooks_free(struct webhooks *webhooks); /* nothing may be in flight: webhooks_mute first */
 
-/* Every webhook goes to each of `urls` (copied); false: one of them is not an http:// URL, and
- * nothing changed. */
+/*
+ * Every webhook goes to each of `urls` (copied); false: one of them is not an http:// URL, and
+ * nothing changed.
+ */
 bool webhooks_set_urls(struct webhooks *webhooks, const char *const *urls, size_t count)
     __attribute__((warn_unused_result));
 
@@ -50,8 +52,10 @@ void webhooks_send(struct webhooks *webhooks, const struct occasion *occasion,
 /* See target_mute. */
 void webhooks_mute(struct webhooks *webhooks, bool mute);
 
-/* The log, oldest first: [{"trigger","booking","url","status","ms","sent_ms"}]. The caller's to
- * put. */
+/*
+ * The log, oldest first: [{"trigger","booking","url","status","ms","sent_ms"}]. The caller's to
+ * put.
+ */
 json_object *webhooks_log(const struct webhooks *webhooks);
 void webhooks_clear_log(struct webhooks *webhooks);
 
