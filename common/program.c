@@ -1,7 +1,12 @@
 #include "common/program.h"
 
+#include <link.h>
+#include <malloc.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/log.h"
 
@@ -98,4 +103,31 @@ program_start(const struct program *program, int argc, char **argv, struct confi
     log_info("starting", log_s("version", TOLLGATE_VERSION));
     config_log(config, program->id);
     return true;
+}
+
+/* Read-only segments of one loaded object: their pages are the file's, unchanged. */
+static int
+drop_code_pages(struct dl_phdr_info *object, size_t size, void *arg)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    (void)size, (void)arg;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W) != 0) {
+            continue;
+        }
+        uintptr_t start = (object->dlpi_addr + segment->p_vaddr) / page * page;
+        uintptr_t end = object->dlpi_addr + segment->p_vaddr + segment->p_filesz;
+        /* It is only advice: where it is not taken, nothing is lost. */
+        (void)madvise((void *)start, end - start,
+                      MADV_DONTNEED); // NOLINT(performance-no-int-to-ptr)
+    }
+    return 0;
+}
+
+void
+program_trim(void)
+{
+    (void)malloc_trim(0);
+    (void)dl_iterate_phdr(drop_code_pages, NULL);
 }

@@ -29,4 +29,11 @@ __attribute__((warn_unused_result)) bool program_start(const struct program *pro
                                                        char **argv, struct config *config,
                                                        int *status);
 
+/*
+ * Everything is set up: gives back the memory that only the start needed. Initialising libcrypto
+ * and the libraries behind libcurl touches megabytes of their code once; such pages are mapped
+ * files and come back from the page cache if they are needed after all.
+ */
+void program_trim(void);
+
 #endif

@@ -223,6 +223,7 @@ ingest_start(struct ingest *ingest)
     }
     ingest->admin = admin_http_new(loop_base(ingest->loop), ingest->config.admin_listen,
                                    "127.0.0.1:9464", &ADMIN_HANDLERS, ingest);
+    program_trim();
     return ingest->admin != NULL;
 }
 

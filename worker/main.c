@@ -207,6 +207,7 @@ worker_start(struct worker *worker)
         return false;
     }
     log_info("working", log_s("worker", intake_worker(worker->intake)));
+    program_trim();
     return true;
 }
 
