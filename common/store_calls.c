@@ -345,6 +345,7 @@ store_leave(struct store *store, const char *worker, store_step_cb *done, void *
     struct arguments args;
     add_function(&args, store, "tollgate_leave");
     add_text(&args, worker);
+    add_text(&args, store->keep_ms);
     send_step(store, &args, done, arg);
 }
 

@@ -144,10 +144,13 @@ function booking.is_withdrawn_for_good(b)
   return withdrawn_ms > 0 and withdrawn_ms >= (b.created_ms or 0)
 end
 
--- A final "no" that Cal.com has since turned into a booking again.
+-- A final "no", and a BOOKING_CREATED newer than any word of Cal.com's about it: the host's late yes,
+-- or one that crossed our call. Only Cal.com's own times are compared. The event that made the booking
+-- is none, unless it comes after such a word.
 local function is_resurrected(b)
-  local final_ms = math.max(b.rejected_ms or 0, b.cancelled_ms or 0, b.settled_ms or 0)
-  return b.created_ms ~= nil and b.created_ms > final_ms
+  local withdrawn_ms = math.max(b.rejected_ms or 0, b.cancelled_ms or 0)
+  local made_it = b.first_seen == 'created' and b.created_ms == b.first_ms
+  return b.created_ms ~= nil and b.created_ms > withdrawn_ms and (withdrawn_ms > 0 or not made_it)
 end
 
 -- Whether a worker has something to do for this booking, given what is known now.

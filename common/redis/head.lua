@@ -29,6 +29,10 @@ local SCHEMA = 1
 -- How many entries people and dashboards can look back on. Trimmed ones stay counted in `stats`.
 local DECISIONS_KEPT = 10000
 
+-- A worker has one blocking pop at a time; more than one name lies unadopted only after answers were
+-- lost.
+local ADOPTED_MOST = 16
+
 -- The largest whole number that a Lua number and every JSON reader hold exactly.
 local MAX_CREDITS = 9007199254740991
 
@@ -83,11 +87,15 @@ local function stats_write(ns, counts)
   end
 end
 
+local function is_count(text)
+  local number = tonumber(text)
+  return is_whole(number) and number >= 0
+end
+
 -- An argument that must be a whole number of milliseconds, a count or a token.
 local function number_argument(args, index, name)
-  local number = tonumber(args[index])
-  if not is_whole(number) or number < 0 then
+  if not is_count(args[index]) then
     error({ err = 'ERR tollgate: ' .. name .. ' must be a whole number, not ' .. tostring(args[index]) })
   end
-  return number
+  return tonumber(args[index])
 end

@@ -33,12 +33,20 @@ local function days(year, month, day)
     - math.floor(year_of_era / 100) + day_of_year - 719468
 end
 
+local function days_in(year, month)
+  local next_year, next_month = year, month + 1
+  if month == 12 then
+    next_year, next_month = year + 1, 1
+  end
+  return days(next_year, next_month, 1) - days(year, month, 1)
+end
+
 -- The first second at which an account is no longer valid.
 local function expiry(text)
   local year, month, day = string.match(text, '^(%d%d%d%d)-(%d%d)-(%d%d)$')
-  month, day = tonumber(month), tonumber(day)
-  if year and month >= 1 and month <= 12 and day >= 1 and day <= 31 then
-    return (days(tonumber(year), month, day) + 1) * 86400
+  year, month, day = tonumber(year), tonumber(month), tonumber(day)
+  if year and month >= 1 and month <= 12 and day >= 1 and day <= days_in(year, month) then
+    return (days(year, month, day) + 1) * 86400
   end
   if string.match(text, '^%d+$') then
     return tonumber(text)

@@ -70,6 +70,17 @@ local function copy(map)
   return result
 end
 
+-- At most `size` bytes of a UTF-8 text, whole characters only.
+local function cut(text, size)
+  if #text <= size then
+    return text
+  end
+  while size > 0 and text:byte(size + 1) >= 0x80 and text:byte(size + 1) < 0xC0 do
+    size = size - 1
+  end
+  return text:sub(1, size)
+end
+
 local function check_answer(answer)
   if type(answer) ~= 'table' then
     return 'policy: the answer must be a table, not ' .. type(answer)
@@ -96,7 +107,7 @@ function policy_host.decide(policy, id, b, account, terms, now)
   if wrong then
     return nil, wrong
   end
-  return { accept = answer.accept, cost = answer.cost, reason = answer.reason:sub(1, 500) }
+  return { accept = answer.accept, cost = answer.cost, reason = cut(answer.reason, 500) }
 end
 
 -- Installs a text unless it is the one that last came from the same source, so that a restart does
@@ -104,6 +115,9 @@ end
 --   source 'default': only into a namespace without a policy, or over an older version's default
 --   source 'file':    when the text differs from the last one that came from a file
 function policy_host.install(ns, text, source)
+  if source ~= 'default' and source ~= 'file' then
+    error({ err = 'ERR tollgate: the source of a policy is default or file, not ' .. tostring(source) })
+  end
   local key = ns .. 'policy'
   local sha = redis.sha1hex(text)
   local have = hash_get(key) or {}

@@ -49,18 +49,20 @@ function queue.put_down(ns, id, b, place, score_ms)
   return place
 end
 
--- Hands a booking back undone: it is the next to be taken.
+-- Hands a booking back undone: it is the next to be taken, and whoever takes it sees all the news.
 function queue.give_back(ns, id, b)
   queue.leave(ns, id, b)
   redis.call('RPUSH', ns .. 'queue', id)
   booking.set(b, 'place', 'queue')
+  booking.set(b, 'again', '0')
 end
 
--- Lists a booking for a person.
+-- Lists a booking for a person, unless it was named again meanwhile. Answers the place it went to.
 function queue.park(ns, id, b, now, message, counts)
-  queue.leave(ns, id, b)
-  redis.call('ZADD', ns .. 'dead', integer(now), id)
-  booking.set(b, 'place', 'dead')
   booking.set(b, 'last_error', message)
-  stats_add(counts, 'dead')
+  local place = queue.put_down(ns, id, b, 'dead', now)
+  if place == 'dead' then
+    stats_add(counts, 'dead')
+  end
+  return place
 end

@@ -18,6 +18,14 @@ local function record(keys, args)
     error({ err = 'ERR tollgate: a booking ID must match [A-Za-z0-9_.:-]{1,80}' })
   end
 
+  local fields = pairs_of(args, 5)
+  for _, field in ipairs({ 'start', 'end' }) do
+    if fields[field] and not is_count(fields[field]) then
+      error({ err = 'ERR tollgate: ' .. field .. ' must be epoch seconds, not ' .. fields[field] })
+    end
+    fields[field] = tonumber(fields[field])
+  end
+
   local now, counts = now_ms(), {}
   stats_add(counts, 'recorded:' .. kind)
   local b = booking.load(ns, id)
@@ -27,16 +35,16 @@ local function record(keys, args)
   end
   local is_new = not b
   b = b or booking.new(now)
-  if not booking.merge(b, kind, created_ms, now, pairs_of(args, 5)) then
+  if not booking.merge(b, kind, created_ms, now, fields) then
     stats_write(ns, counts)
     return 'known'
   end
 
   local answer = 'recorded'
   if is_new and booking.is_withdrawn(b) then
-    -- Cancelled before we heard of it: a tombstone, so that a late request charges nobody.
-    booking.close(ns, id, b, 'cancelled', now, counts)
-    booking.set(b, 'reason', 'cancelled before a request was seen')
+    -- Over before we heard of it: a tombstone, so that a late request charges nobody.
+    booking.close(ns, id, b, kind, now, counts)
+    booking.set(b, 'reason', kind .. ' in Cal.com before a request was seen')
   elseif booking.is_news(b, kind) then
     queue.add(ns, id, b)
     answer = 'queued'
@@ -47,6 +55,7 @@ local function record(keys, args)
   if not is_new and b.changes.first_seen then
     -- It was a payment that began, or nothing yet; now somebody waits for an answer.
     redis.call('PERSIST', ns .. 'booking:' .. id)
+    redis.call('PERSIST', ns .. 'uid:' .. (b.uid or ''))
   end
   if kind == 'payment' and b.event_type then
     redis.call('SADD', ns .. 'paid_event_types', b.event_type)

@@ -37,15 +37,22 @@ local RESURRECTED = SETTLE.rejecting.accepted
 
 local OUTCOMES = { accepted = true, rejected = true, cancelled = true, gone = true, refused = true }
 
-local function purse_change(ns, id, b, rule, note)
+-- The movement that a rule asks for, as {amount, purses}; nil when nothing is to be moved. The second
+-- answer says why it cannot be.
+local function plan_movement(ns, b, rule)
   local amount = rule.move == 'waive' and b.cost or b.held
   if not rule.move or not amount or amount == 0 or not b.account then
-    return
+    return nil
   end
-  credit.move(ns, b.account, credit.load(ns, b.account), rule.move, amount, id, note)
+  local purses, message = credit.load_for(ns, b.account, rule.move, amount)
+  return { amount = amount, purses = purses }, message
+end
+
+local function write_movement(ns, id, b, kind, movement, note)
+  credit.move(ns, b.account, movement.purses, kind, movement.amount, id, note)
   booking.set(b, 'held', 0)
-  if rule.move == 'capture' then
-    booking.set(b, 'charged', amount)
+  if kind == 'capture' then
+    booking.set(b, 'charged', movement.amount)
   end
 end
 
@@ -74,17 +81,23 @@ local function settle(keys, args)
   if not by_state and outcome == 'accepted' and b.state ~= 'accepted' and b.state ~= 'waiting' then
     rule = RESURRECTED
   end
-  local message = rule and rule.move and b.account and select(2, credit.load(ns, b.account))
+  local movement, message
+  if rule then
+    movement, message = plan_movement(ns, b, rule)
+  end
   if message then
     queue.park(ns, id, b, now, message, counts)
   elseif rule then
-    purse_change(ns, id, b, rule, note)
+    if movement then
+      write_movement(ns, id, b, rule.move, movement, note)
+    end
     booking.set(b, 'reason', rule.reason or b.reason or '')
     booking.close(ns, id, b, rule.state, now, counts)
     if rule.dead then
       queue.park(ns, id, b, now, note, counts)
     else
-      queue.put_down(ns, id, b, 'none')
+      -- A fact that was no news while the call was on its way may be one now.
+      queue.put_down(ns, id, b, booking.needs_attention(b) and 'queue' or 'none')
     end
   else
     booking.set(b, 'settled_ms', now)
@@ -118,14 +131,13 @@ local function retry(keys, args)
       booking.set(b, 'attempts', b.attempts + 1)
       stats_add(counts, 'retries')
     end
+    local place
     if is_hopeless(b, now) then
-      queue.park(ns, id, b, now, 'gave up: ' .. why, counts)
-      answer = { 'dead' }
-    elseif queue.put_down(ns, id, b, 'retry', now + delay_ms) == 'queue' then
-      answer = { 'queued' }
+      place = queue.park(ns, id, b, now, 'gave up: ' .. why, counts)
     else
-      answer = { 'retry', delay_ms }
+      place = queue.put_down(ns, id, b, 'retry', now + delay_ms)
     end
+    answer = place == 'retry' and { 'retry', delay_ms } or { place == 'queue' and 'queued' or place }
     booking.save(ns, id, b, now, keep_ms)
   end
   stats_write(ns, counts)
@@ -136,31 +148,49 @@ end
 -- Answers {'queued'} or {'stale'}.
 local function give_back(keys, args)
   local ns = namespace(keys)
-  local counts = {}
+  local keep_ms, counts = number_argument(args, 3, 'keep_ms'), {}
   local b = in_hand(ns, args[1], args[2], counts)
   if b then
     queue.give_back(ns, args[1], b)
-    booking.save(ns, args[1], b, now_ms(), number_argument(args, 3, 'keep_ms'))
+    booking.save(ns, args[1], b, now_ms(), keep_ms)
     stats_add(counts, 'given_back')
   end
   stats_write(ns, counts)
   return { b and 'queued' or 'stale' }
 end
 
--- ARGV: worker. A worker that ends: all it still has goes back, in its order, next in line.
--- Answers how many.
+-- One name of a leaving worker's list. A name that the worker never took may have been pushed by hand,
+-- and its booking may be anywhere.
+local function leave_one(ns, id, worker, now, keep_ms)
+  local b = booking.load(ns, id)
+  if not b then
+    return
+  end
+  if b.place == 'active' and b.token:match('^(.*)/') ~= worker then
+    booking.set(b, 'again', '1')
+  else
+    queue.give_back(ns, id, b)
+  end
+  booking.save(ns, id, b, now, keep_ms)
+end
+
+-- ARGV: worker, keep_ms. A worker that ends: all it still has goes back, in the order in which it left
+-- the queue, next in line. Answers how many names it had.
 local function leave_work(keys, args)
   local ns = namespace(keys)
   local worker, now, counts = args[1], now_ms(), {}
-  local ids = redis.call('LRANGE', ns .. 'active:' .. worker, 0, -1)
-  for i = #ids, 1, -1 do
-    redis.call('RPUSH', ns .. 'queue', ids[i])
-    if redis.call('EXISTS', ns .. 'booking:' .. ids[i]) == 1 then
-      redis.call('HSET', ns .. 'booking:' .. ids[i], 'place', 'queue')
-    end
+  local keep_ms = number_argument(args, 2, 'keep_ms')
+  local active = ns .. 'active:' .. worker
+  local laid = laid_down(ns, worker)
+  local ids = redis.call('LRANGE', active, #laid, -1)
+  for _, id in ipairs(laid) do
+    ids[#ids + 1] = id
   end
-  redis.call('DEL', ns .. 'active:' .. worker, ns .. 'worker:' .. worker)
+  redis.call('DEL', active, ns .. 'worker:' .. worker)
   redis.call('ZREM', ns .. 'workers', worker)
+  for i = #ids, 1, -1 do
+    leave_one(ns, ids[i], worker, now, keep_ms)
+  end
   stats_add(counts, 'given_back', #ids)
   stats_write(ns, counts)
   return #ids

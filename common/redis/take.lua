@@ -12,7 +12,9 @@ local function account_of(batch, account)
     if purses then
       local planned = {}
       for field, value in pairs(purses) do
-        planned[field] = value
+        if type(field) == 'string' then
+          planned[field] = value
+        end
       end
       batch.planned[account] = planned
     end
@@ -37,6 +39,9 @@ end
 
 -- Asks the policy about an undecided booking. Answers a verdict, or nil and why there is none.
 local function ask_policy(batch, id, b)
+  if not b.account then
+    return nil, 'no webhook told whose account this booking is on'
+  end
   local account, message = account_of(batch, b.account)
   if message then
     return nil, message
@@ -120,7 +125,7 @@ end
 
 -- Cancelled by the host, or declined: always refunded. By the member: if it was early enough.
 local function is_refundable(batch, b)
-  if not b.cancelled_ms or not b.cancelled_by or b.cancelled_by ~= b.email then
+  if not b.cancelled_ms or not b.cancelled_by or b.cancelled_by ~= b.email or not b.start then
     return true
   end
   local notice_ms = (tonumber(batch.terms.refund_notice_hours) or 24) * 3600000
@@ -131,13 +136,16 @@ function PLAN.accepted(batch, id, b)
   if not booking.is_withdrawn_for_good(b) then
     return nil
   end
+  local amount = b.charged or 0
   local _, message = account_of(batch, b.account)
+  if not message then
+    _, message = credit.load_for(batch.ns, b.account, 'refund', amount)
+  end
   if message then
     return function()
       queue.park(batch.ns, id, b, batch.now, message, batch.counts)
     end
   end
-  local amount = b.charged or 0
   local refund = is_refundable(batch, b)
   if refund then
     plan_move(batch, b.account, 'refund', amount)
@@ -161,7 +169,7 @@ end
 
 -- What a worker needs to know; see store.h, struct store_job.
 local function job_of(batch, id, b)
-  return { id, b.token, booking.goal(b), b.uid or '', b.account or '', b.reason or '',
+  return { id, b.token, booking.goal(b) or 'look', b.uid or '', b.account or '', b.reason or '',
     integer(b.cost or 0), integer(b.attempts), is_fresh(batch, b) and '1' or '0',
     booking.is_guide(b) and '1' or '0' }
 end
@@ -180,16 +188,27 @@ local function repeat_take(batch, ids)
   return jobs
 end
 
--- The names to take, in order: what a blocking pop laid into this worker's list (at its left end;
--- what this worker took itself stands to the right of it), what is due again, then the queue.
-local function choose(batch, want)
-  local names = { adopted = {}, due = {}, queued = {} }
-  for _, id in ipairs(redis.call('LRANGE', batch.active, 0, want - 1)) do
-    local have = redis.call('HMGET', batch.ns .. 'booking:' .. id, 'place', 'token')
-    if have[1] == 'active' and have[2]:match('^(.*)/') == batch.name then
+-- What a blocking pop laid into a worker's list, oldest first. It stands at the list's left end, the
+-- newest outermost; to the right of it stands what the worker took itself.
+local function laid_down(ns, worker)
+  local ids = {}
+  for _, id in ipairs(redis.call('LRANGE', ns .. 'active:' .. worker, 0, ADOPTED_MOST - 1)) do
+    local have = redis.call('HMGET', ns .. 'booking:' .. id, 'place', 'token')
+    if have[1] == 'active' and have[2]:match('^(.*)/') == worker then
       break
     end
-    names.adopted[#names.adopted + 1] = id
+    table.insert(ids, 1, id)
+  end
+  return ids
+end
+
+-- The names to take, in order: what was laid down, what is due again, then the queue.
+local function choose(batch, want)
+  local names = { adopted = {}, due = {}, queued = {} }
+  for _, id in ipairs(laid_down(batch.ns, batch.name)) do
+    if #names.adopted < want then
+      names.adopted[#names.adopted + 1] = id
+    end
   end
   want = want - #names.adopted
   if want > 0 then
@@ -236,6 +255,7 @@ local function write(batch, item)
   end
   queue.leave(batch.ns, id, b)
   booking.set(b, 'place', 'none')
+  booking.set(b, 'again', '0')
   if item.write then
     item.write()
   end
@@ -264,8 +284,11 @@ local function take_batch(batch, want)
     end
   end
 
-  if #names.adopted > 0 then
-    redis.call('LPOP', batch.active, #names.adopted)
+  for _, id in ipairs(names.adopted) do
+    redis.call('LREM', batch.active, 1, id)
+  end
+  if #names.due > 0 then
+    redis.call('ZREM', batch.ns .. 'retry', unpack(names.due))
   end
   if #names.queued > 0 then
     redis.call('RPOP', batch.ns .. 'queue', #names.queued)
