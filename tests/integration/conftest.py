@@ -1,0 +1,64 @@
+"""What tests ask for: `library` (the Redis library alone), `house` (start what you like), `make_gate`
+and `gate` (everything wired together)."""
+
+import itertools
+
+import pytest
+
+import harness
+from library import DEFAULT_POLICY, Library, load_library
+
+NAMESPACES = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory):
+    """One Redis for all tests of the library: each has a namespace of its own."""
+    server = harness.RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    load_library(server.client())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_client(shared_redis):
+    return shared_redis.client()
+
+
+@pytest.fixture
+def bare_library(shared_client):
+    """A fresh namespace without a policy, not checked afterwards: for tests that spoil it."""
+    return Library(shared_client, f"t{next(NAMESPACES)}")
+
+
+@pytest.fixture
+def library(bare_library):
+    """A fresh namespace with the default policy. Books, holds and places are checked afterwards."""
+    bare_library.install(DEFAULT_POLICY, "default")
+    yield bare_library
+    bare_library.check()
+
+
+@pytest.fixture
+def house(tmp_path):
+    """Starts programs; reads what they left behind after the test."""
+    house = harness.House(tmp_path)
+    yield house
+    complaints = house.close()
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+@pytest.fixture
+def make_gate(house):
+    """make_gate(workers=2, dialect="v1", worker_env={…}, ingest_env={…}) → harness.Gate"""
+    reason = harness.missing()
+    if reason:
+        pytest.fail(f"{reason}: run make first", pytrace=False)
+    return lambda **options: harness.Gate(house, **options)
+
+
+@pytest.fixture
+def gate(make_gate):
+    return make_gate()
