@@ -92,7 +92,7 @@ $(BUILD)/tollgate-ingest: $(call objects,ingest/main.c) $(BUILD)/libingest.a $(B
 $(BUILD)/tollgate-worker: $(call objects,worker/main.c) $(BUILD)/libworker.a $(BUILD)/libcommon.a
 	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(worker_packages))
 
-$(BUILD)/fake-calcom: $(call objects,$(wildcard tests/fake_calcom/*.c)) $(BUILD)/libcommon.a
+$(BUILD)/fake-calcom: $(call objects,$(wildcard tests/fake_calcom/*.c))
 	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(fake_packages))
 
 $(tests): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(test_helpers) $(archives)

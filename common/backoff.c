@@ -11,5 +11,6 @@ backoff_delay_ms(unsigned attempt, int64_t base_ms, int64_t cap_ms, uint32_t ran
     if (ceiling > cap_ms) {
         ceiling = cap_ms;
     }
-    return (int64_t)((uint64_t)ceiling * random / UINT32_MAX);
+    /* 64 bits hold the product only up to a cap of 49 days. */
+    return (int64_t)((unsigned __int128)ceiling * random / UINT32_MAX);
 }

@@ -81,6 +81,7 @@ booking_normalise_account(const char *text, char account[BOOKING_ACCOUNT_SIZE])
     static const char SPACE[] = " \t\r\n\v\f";
     text += strspn(text, SPACE);
     size_t length = strlen(text);
+    account[0] = '\0';
     while (length > 0 && strchr(SPACE, text[length - 1]) != NULL) {
         length--;
     }
@@ -90,6 +91,7 @@ booking_normalise_account(const char *text, char account[BOOKING_ACCOUNT_SIZE])
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
         if (c <= ' ' || c == 0x7f) {
+            account[0] = '\0';
             return false;
         }
         account[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : (char)c;

@@ -75,7 +75,7 @@ bool booking_id_is_valid(const char *text);
 /*
  * Writes the account that an e-mail address stands for: ASCII white space around it dropped, ASCII
  * letters lower-cased; other letters stay, since their case depends on a language. False when it is
- * empty, too long, or holds white space or control characters.
+ * empty, too long, or holds white space or control characters; account is then "".
  */
 __attribute__((warn_unused_result)) bool
 booking_normalise_account(const char *text, char account[BOOKING_ACCOUNT_SIZE]);

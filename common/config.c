@@ -134,6 +134,11 @@ read_secret_file(const char *variable, const char *path, char error[CONFIG_ERROR
     if (length > 0 && text[length - 1] == '\n') {
         text[length - 1] = '\0';
     }
+    if (text[0] == '\0') {
+        (void)snprintf(error, CONFIG_ERROR_SIZE, "%s: %s is empty", variable, path);
+        free(text);
+        return NULL;
+    }
     return text;
 }
 

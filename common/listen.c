@@ -2,9 +2,9 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <event2/util.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,33 +17,48 @@ union address {
     struct sockaddr_in6 v6;
 };
 
-/* The length of the parsed address, 0 when malformed. A port must be there. */
+/* `digits` as a port; -1 when it is none. */
+static int
+parse_port(const char *digits)
+{
+    size_t length = strspn(digits, "0123456789");
+    if (length == 0 || length > 5 || digits[length] != '\0') {
+        return -1;
+    }
+    long port = strtol(digits, NULL, 10);
+    return port <= 65535 ? (int)port : -1;
+}
+
+/* The length of the parsed address, 0 when malformed. */
 static socklen_t
 parse(const char *text, union address *address)
 {
-    int length = (int)sizeof *address;
-    memset(address, 0, sizeof *address);
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || strspn(colon + 1, "0123456789") != strlen(colon + 1) || colon[1] == '\0') {
-        return 0;
-    }
-    /* libevent takes no port 0; the port is parsed apart. */
-    long port = 0;
-    for (const char *digit = colon + 1; *digit != '\0' && port <= 65535; digit++) {
-        port = port * 10 + (*digit - '0');
-    }
     char host[LISTEN_ADDRESS_SIZE];
-    int written = snprintf(host, sizeof host, "%.*s:1", (int)(colon - text), text);
-    if (port > 65535 || written < 0 || (size_t)written >= sizeof host ||
-        evutil_parse_sockaddr_port(host, &address->any, &length) != 0) {
+    const char *colon = strrchr(text, ':');
+    int port = colon != NULL ? parse_port(colon + 1) : -1;
+    size_t length = colon != NULL ? (size_t)(colon - text) : 0;
+    memset(address, 0, sizeof *address);
+    if (port < 0 || length == 0 || length >= sizeof host) {
         return 0;
     }
-    if (address->any.sa_family == AF_INET) {
+    memcpy(host, text, length);
+    host[length] = '\0';
+    if (inet_pton(AF_INET, host, &address->v4.sin_addr) == 1) {
+        address->v4.sin_family = AF_INET;
         address->v4.sin_port = htons((uint16_t)port);
-    } else {
-        address->v6.sin6_port = htons((uint16_t)port);
+        return sizeof address->v4;
     }
-    return (socklen_t)length;
+    /* An IPv6 address stands in brackets, or its last group would be taken for the port. */
+    if (host[0] != '[' || host[length - 1] != ']') {
+        return 0;
+    }
+    host[length - 1] = '\0';
+    if (inet_pton(AF_INET6, host + 1, &address->v6.sin6_addr) != 1) {
+        return 0;
+    }
+    address->v6.sin6_family = AF_INET6;
+    address->v6.sin6_port = htons((uint16_t)port);
+    return sizeof address->v6;
 }
 
 bool

@@ -1,13 +1,14 @@
 #include "common/log.h"
 
 #include <fcntl.h>
-#include <stdatomic.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/timestamp.h"
+#include "common/utf8.h"
 
 static const char *const LEVEL_NAMES[] = { "debug", "info", "warn", "error" };
 
@@ -24,39 +25,49 @@ static struct {
 struct line {
     char text[LOG_LINE_SIZE];
     size_t used;
+    bool full; /* something did not fit: the line ends there */
 };
 
-/* Leaves room for the closing quote, brace and newline. */
+/* What must still fit behind a value that was cut: a closing quote, a brace, a newline. */
+#define LINE_END 3
+
+/* All of it, or nothing more at all: a cut never falls into an escape or a character. */
 static void
-line_char(struct line *line, char c)
+line_bytes(struct line *line, const char *bytes, size_t count)
 {
-    if (line->used < sizeof line->text - 4) {
-        line->text[line->used++] = c;
+    if (line->full || line->used + count > sizeof line->text - LINE_END) {
+        line->full = true;
+        return;
     }
+    memcpy(line->text + line->used, bytes, count);
+    line->used += count;
 }
 
 static void
 line_raw(struct line *line, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        line_char(line, *text);
-    }
+    line_bytes(line, text, strlen(text));
 }
 
 static void
 line_escaped(struct line *line, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') {
-            line_char(line, '\\');
-            line_char(line, (char)c);
-        } else if (c < 0x20 || c == 0x7f) {
-            char code[8];
-            (void)snprintf(code, sizeof code, "\\u%04x", c);
+    size_t left = strlen(text), length;
+    for (; left > 0; text += length, left -= length) {
+        char code[8];
+        length = utf8_length(text, left);
+        if (length == 0) {
+            line_raw(line, "\xef\xbf\xbd"); /* U+FFFD, the replacement character */
+            length = 1;
+        } else if (*text == '"' || *text == '\\') {
+            code[0] = '\\';
+            code[1] = *text;
+            line_bytes(line, code, 2);
+        } else if (length == 1 && (*text < 0x20 || *text == 0x7f)) {
+            (void)snprintf(code, sizeof code, "\\u%04x", (unsigned)*text);
             line_raw(line, code);
         } else {
-            line_char(line, (char)c);
+            line_bytes(line, text, length);
         }
     }
 }
@@ -73,36 +84,35 @@ static void
 line_text(struct line *line, const char *key, const char *value)
 {
     bool json = log_state.format == LOG_FORMAT_JSON;
-    bool first = line->used == 0;
+    bool quoted = json || !is_plain(value);
+    char start[128]; /* one piece, so that it is there whole or not at all */
     if (json) {
-        line_raw(line, first ? "{\"" : ",\"");
-        line_raw(line, key);
-        line_raw(line, "\":\"");
+        (void)snprintf(start, sizeof start, "%c\"%s\":\"", line->used == 0 ? '{' : ',', key);
     } else {
-        line_raw(line, first ? "" : " ");
-        line_raw(line, key);
-        line_char(line, '=');
-        if (is_plain(value)) {
-            line_raw(line, value);
-            return;
-        }
-        line_char(line, '"');
+        (void)snprintf(start, sizeof start, "%s%s=%s", line->used == 0 ? "" : " ", key,
+                       quoted ? "\"" : "");
+    }
+    line_raw(line, start);
+    if (line->full) {
+        return;
+    }
+    if (!quoted) {
+        line_raw(line, value);
+        return;
     }
     line_escaped(line, value);
-    if (line->used < sizeof line->text - 3) {
-        line->text[line->used++] = '"';
-    }
+    line->text[line->used++] = '"';
 }
 
 static void
 line_number(struct line *line, const char *key, int64_t value)
 {
-    char digits[48];
+    char field[160], digits[24];
     bool json = log_state.format == LOG_FORMAT_JSON;
-    (void)snprintf(digits, sizeof digits, json ? "\":%lld" : "=%lld", (long long)value);
-    line_raw(line, json ? ",\"" : " ");
-    line_raw(line, key);
-    line_raw(line, digits);
+    (void)snprintf(digits, sizeof digits, "%" PRId64, value);
+    (void)snprintf(field, sizeof field, "%s%s%s%s", json ? ",\"" : " ", key, json ? "\":" : "=",
+                   digits);
+    line_raw(line, field);
 }
 
 static int
@@ -156,6 +166,7 @@ log_write(enum log_level level, const char *message, const struct log_field *fie
     }
     struct line line;
     line.used = 0;
+    line.full = false;
     char now[TIMESTAMP_SIZE];
     timestamp_format(clock_wall_ms(), now);
     line_text(&line, "time", now);

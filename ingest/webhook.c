@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "common/timestamp.h"
+#include "common/utf8.h"
+
+#define LARGEST_NUMBER INT64_C(9007199254740991)
 
 struct webhook_parser {
     struct json_tokener *tokener;
@@ -52,7 +55,7 @@ webhook_parser_new(void)
         free(parser);
         return NULL;
     }
-    json_tokener_set_flags(parser->tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    json_tokener_set_flags(parser->tokener, JSON_TOKENER_STRICT);
     return parser;
 }
 
@@ -110,14 +113,16 @@ copy_word(struct json_object *object, const char *name, char *out, size_t size)
     return true;
 }
 
-/* A positive whole number as decimal text; "" for anything else. */
+/* A positive whole number as decimal text; "" for anything else. json-c makes the largest 64-bit
+ * number of whatever is larger; JavaScript, which wrote it, is exact only up to 2^53 - 1. */
 static void
 copy_number(struct json_object *object, const char *name, char *out, size_t size)
 {
     struct json_object *value = member(object, name);
     out[0] = '\0';
-    if (json_object_is_type(value, json_type_int) && json_object_get_int64(value) > 0) {
-        (void)snprintf(out, size, "%" PRId64, json_object_get_int64(value));
+    int64_t number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
+    if (number > 0 && number <= LARGEST_NUMBER) {
+        (void)snprintf(out, size, "%" PRId64, number);
     }
 }
 
@@ -263,6 +268,10 @@ enum webhook_result
 webhook_parse(struct webhook_parser *parser, const char *body, size_t size, struct webhook *webhook)
 {
     memset(webhook, 0, sizeof *webhook);
+    if (memchr(body, '\0', size) != NULL || !utf8_is_valid(body, size)) {
+        webhook->reason = "the body is not UTF-8 text";
+        return WEBHOOK_MALFORMED;
+    }
     json_tokener_reset(parser->tokener);
     struct json_object *root = json_tokener_parse_ex(parser->tokener, body, (int)size);
     enum json_tokener_error error = json_tokener_get_error(parser->tokener);

@@ -338,7 +338,7 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
               log_s("call", calcom_call_name(job->call)), log_i("status", answer->http_status),
               log_s("class", calcom_class_name(answer->kind)), log_i("us", took_us));
     /* A look after an act that was refused must not hide why it was. */
-    if (answer->kind != CALCOM_DONE || !job->acted) {
+    if (answer->kind != CALCOM_DONE || job->call != CALCOM_LOOK || !job->acted) {
         (void)snprintf(job->detail, sizeof job->detail, "%s", answer->detail);
     }
     job_on_answer(job, answer);

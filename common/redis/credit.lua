@@ -90,7 +90,7 @@ end
 local function adjust(ns, account, purses)
   local difference = purses.balance + purses.held + purses.spent - purses[LEDGER_TOTAL]
   if difference ~= 0 then
-    ledger_add(ns, account, 'adjust', difference, purses, '', 'redis-cli', 'changed by hand')
+    ledger_add(ns, account, 'adjust', difference, purses, '', 'redis-cli', 'set by hand')
     purses[LEDGER_TOTAL] = purses[LEDGER_TOTAL] + difference
   end
 end
