@@ -283,7 +283,9 @@ connections_release(struct connections *table, struct evhttp_request *request)
 {
     struct connection *connection = connection_of(table, request);
     if (connection != NULL) {
-        enter(connection, IDLE);
+        /* What came behind the request is the next one's beginning. */
+        size_t left = evbuffer_get_length(bufferevent_get_input(connection->stream));
+        enter(connection, left > 0 ? READING : IDLE);
     }
 }
 

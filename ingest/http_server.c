@@ -86,26 +86,30 @@ server_on_admitted(int status, void *arg)
 }
 
 /*
- * What evhttp lets through and we do not. Two lengths, or a length beside a transfer coding, can be
- * read as different requests by a proxy before us (request smuggling): refused, and the connection
- * closed. 0 when the request is fine.
+ * What evhttp lets through and we do not. Where a body ends must be beyond doubt: two lengths, a
+ * length beside a transfer coding, a coding other than chunked, or a name with a space before its
+ * colon can be read as different requests by a proxy before us (request smuggling; RFC 9112, 5.1
+ * and 6.3). 0 when the request is fine.
  */
 static int
 check_headers(struct evhttp_request *request)
 {
     size_t bytes = 0;
-    int lengths = 0, codings = 0;
+    int framings = 0;
+    bool doubtful = false;
     const struct evkeyval *header;
     const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
     TAILQ_FOREACH(header, headers, next) {
+        bool coding = strcasecmp(header->key, "Transfer-Encoding") == 0;
         bytes += strlen(header->key) + strlen(header->value) + 4;
-        lengths += strcasecmp(header->key, "Content-Length") == 0;
-        codings += strcasecmp(header->key, "Transfer-Encoding") == 0;
+        framings += coding || strcasecmp(header->key, "Content-Length") == 0;
+        doubtful |= coding && strcasecmp(header->value, "chunked") != 0;
+        doubtful |= strpbrk(header->key, " \t") != NULL;
     }
     if (bytes > HTTP_MAX_HEADER_BYTES) {
         return 431;
     }
-    return lengths + codings > 1 ? 400 : 0;
+    return doubtful || framings > 1 ? 400 : 0;
 }
 
 static void

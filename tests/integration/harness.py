@@ -590,7 +590,7 @@ class Door(Gate):
     """A gate without Cal.com and workers: what ingest took in stays to be looked at. env: of ingest."""
 
     def __init__(self, house: House, server: Optional[RedisServer] = None, ingest: Optional[Ingest] = None,
-                 namespace: str = "tollgate", **env: str) -> None:
+                 namespace: str = "tollgate", ready: bool = True, **env: str) -> None:
         self.house = house
         self.namespace = namespace
         self.redis = server or house.redis()
@@ -598,7 +598,8 @@ class Door(Gate):
         self.workers = []
         self.http = http()
         self.ingest = ingest or house.ingest(self.redis.url, namespace, **env)
-        self.ingest.wait_ready()
+        if ready:
+            self.ingest.wait_ready()
 
     def wire(self) -> "Wire":
         return Wire(self.ingest.address("listening"))
