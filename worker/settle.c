@@ -21,7 +21,8 @@
 #define RETRY_CAP_MS  300000
 #define RESEND_MS     500 /* a step that Redis did not answer */
 
-/* After a timeout Cal.com may still be at it: it is not asked for the same again before this. */
+/* After a timeout Cal.com may still be at it: it is not asked for the same again before this much
+ * time has passed since the call began. A connection that broke ended its call. */
 #define UNFINISHED_CALL_MS 30000
 
 #define TOKEN_SIZE  80
@@ -44,8 +45,9 @@ struct job {
     bool guide;
     enum calcom_call call; /* the one in flight */
     int64_t call_since_us;
-    bool acted;            /* asked Cal.com for something in this take: no second time */
-    int64_t acted_mono_ms; /* when, if it timed out; else 0 */
+    bool acted;                 /* asked Cal.com for something in this take: no second time */
+    bool unanswered;            /* and do not know whether it was done */
+    int64_t busy_until_mono_ms; /* and it may be at it until then */
     enum ending ending;
     enum booking_status outcome; /* END_SETTLE */
     int64_t delay_ms;            /* END_RETRY */
@@ -232,10 +234,8 @@ static void
 job_back_off(struct job *job, int64_t retry_after_ms)
 {
     int64_t delay_ms = backoff_delay_ms(job->attempts, RETRY_BASE_MS, RETRY_CAP_MS, arc4random());
-    if (job->acted_mono_ms != 0) {
-        int64_t rest_ms = job->acted_mono_ms + UNFINISHED_CALL_MS - clock_mono_ms();
-        delay_ms = delay_ms > rest_ms ? delay_ms : rest_ms;
-    }
+    int64_t busy_ms = job->busy_until_mono_ms - clock_mono_ms();
+    delay_ms = delay_ms > busy_ms ? delay_ms : busy_ms;
     job_retry(job, delay_ms > retry_after_ms ? delay_ms : retry_after_ms, true);
 }
 
@@ -248,7 +248,7 @@ job_on_seen(struct job *job, enum booking_status status)
         job_settle(job, plan.outcome);
     } else if (!job->acted) {
         job_call(job, plan.call);
-    } else if (job->acted_mono_ms != 0) {
+    } else if (job->unanswered) {
         job_back_off(job, -1);
     } else {
         /* It was asked, said no, and the booking stands as before. */
@@ -301,7 +301,10 @@ job_on_answer(struct job *job, const struct calcom_answer *answer)
             job_back_off(job, answer->retry_after_ms);
             return;
         }
-        job->acted_mono_ms = clock_mono_ms();
+        job->unanswered = true;
+        if (answer->timed_out) {
+            job->busy_until_mono_ms = job->call_since_us / 1000 + UNFINISHED_CALL_MS;
+        }
         job_call(job, CALCOM_LOOK);
         return;
     case CALCOM_UNCLEAR:

@@ -26,7 +26,6 @@ bench_open_at(struct calcom_bench *bench, const char *url)
         (void)unsetenv(PROXIES[i]);
     }
     if (bench->base == NULL) {
-        memset(bench, 0, sizeof *bench);
         bench->base = loop_make_base();
     }
     (void)snprintf(bench->url, sizeof bench->url, "%s", url);

@@ -28,7 +28,7 @@ struct calcom_bench {
 /* dialect: "v1" or "v2". */
 void bench_open(struct calcom_bench *bench, const char *dialect);
 
-/* The same with another address, for instance of nobody. */
+/* The same with another address, for instance of nobody. bench is all zeros, or has a loop. */
 void bench_open_at(struct calcom_bench *bench, const char *url);
 
 void bench_close(struct calcom_bench *bench);

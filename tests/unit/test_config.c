@@ -3,77 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "common/log.h"
+#include "tests/unit/config_env.h"
 #include "tests/unit/unit.h"
-
-static const char *const NAMES[] = {
-    "REDIS_URL",
-    "REDIS_URL_FILE",
-    "TOLLGATE_NAMESPACE",
-    "TOLLGATE_LISTEN",
-    "TOLLGATE_ADMIN_LISTEN",
-    "WEBHOOK_SECRET",
-    "WEBHOOK_SECRET_FILE",
-    "TOLLGATE_ALLOW_UNSIGNED",
-    "TOLLGATE_EVENT_TYPES",
-    "TOLLGATE_THREADS",
-    "CALCOM_API_URL",
-    "CALCOM_API_KEY",
-    "CALCOM_API_KEY_FILE",
-    "CALCOM_API_VERSION",
-    "CALCOM_TIMEOUT_MS",
-    "TOLLGATE_CONCURRENCY",
-    "TOLLGATE_FRESH_MS",
-    "TOLLGATE_LEASE_MS",
-    "TOLLGATE_POLICY_FILE",
-    "TOLLGATE_KEEP_DAYS",
-    "TOLLGATE_LOG_FORMAT",
-    "TOLLGATE_LOG_LEVEL",
-    "TOLLGATE_LOG_FILE",
-};
-
-static void
-set(const char *name, const char *value)
-{
-    assert_int_equal(setenv(name, value, 1), 0);
-}
-
-/* Only what must be set is. */
-static int
-set_up(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(NAMES); i++) {
-        (void)unsetenv(NAMES[i]);
-    }
-    set("WEBHOOK_SECRET", "s3cr3t-example");
-    set("CALCOM_API_URL", "https://api.cal.com/v2");
-    set("CALCOM_API_KEY", "cal_key");
-    return 0;
-}
-
-static void
-load(struct config *config, enum config_program program)
-{
-    char error[CONFIG_ERROR_SIZE] = "";
-    check(config_load(config, program, error), "%s", error);
-}
-
-/* Loads, expects a failure, and that its text holds all of the parts (ended by NULL). */
-static void
-check_fails(enum config_program program, const char *const *parts)
-{
-    struct config config;
-    char error[CONFIG_ERROR_SIZE] = "";
-    check(!config_load(&config, program, error), "loaded, but %s should be wrong", parts[0]);
-    for (; *parts != NULL; parts++) {
-        check(unit_contains(error, *parts), "\"%s\" does not tell \"%s\"", error, *parts);
-    }
-}
-
-#define FAILS(program, ...) check_fails((program), (const char *const[]){ __VA_ARGS__, NULL })
 
 /* ---- Defaults ---- */
 
@@ -82,7 +14,7 @@ test_ingest_defaults(void **state)
 {
     struct config config;
     (void)state;
-    load(&config, CONFIG_INGEST);
+    env_load(&config, CONFIG_INGEST);
     assert_string_equal(config.redis_url, "redis://127.0.0.1:6379/0");
     assert_string_equal(config.ns, "tollgate");
     assert_string_equal(config.listen, "0.0.0.0:8080");
@@ -104,7 +36,7 @@ test_worker_defaults(void **state)
 {
     struct config config;
     (void)state;
-    load(&config, CONFIG_WORKER);
+    env_load(&config, CONFIG_WORKER);
     assert_string_equal(config.redis_url, "redis://127.0.0.1:6379/0");
     assert_string_equal(config.ns, "tollgate");
     assert_string_equal(config.admin_listen, "");
@@ -126,13 +58,8 @@ test_empty_is_unset(void **state)
 {
     struct config config;
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(NAMES); i++) {
-        const char *name = NAMES[i];
-        if (strcmp(name, "WEBHOOK_SECRET") != 0) {
-            set(name, "");
-        }
-    }
-    load(&config, CONFIG_INGEST);
+    env_set_all_empty();
+    env_load(&config, CONFIG_INGEST);
     assert_string_equal(config.redis_url, "redis://127.0.0.1:6379/0");
     assert_string_equal(config.ns, "tollgate");
     assert_string_equal(config.listen, "0.0.0.0:8080");
@@ -149,16 +76,16 @@ test_given_values(void **state)
 {
     struct config config;
     (void)state;
-    set("REDIS_URL", "rediss://u:p@h/1");
-    set("TOLLGATE_NAMESPACE", "Team_1.a-b");
-    set("TOLLGATE_LISTEN", "[::]:1");
-    set("TOLLGATE_ADMIN_LISTEN", "127.0.0.1:2");
-    set("TOLLGATE_ALLOW_UNSIGNED", "yes");
-    set("TOLLGATE_EVENT_TYPES", "1207,1208");
-    set("TOLLGATE_LOG_FORMAT", "json");
-    set("TOLLGATE_LOG_LEVEL", "debug");
-    set("TOLLGATE_LOG_FILE", "/tmp/x.log");
-    load(&config, CONFIG_INGEST);
+    env_set("REDIS_URL", "rediss://u:p@h/1");
+    env_set("TOLLGATE_NAMESPACE", "Team_1.a-b");
+    env_set("TOLLGATE_LISTEN", "[::]:1");
+    env_set("TOLLGATE_ADMIN_LISTEN", "127.0.0.1:2");
+    env_set("TOLLGATE_ALLOW_UNSIGNED", "yes");
+    env_set("TOLLGATE_EVENT_TYPES", "1207,1208");
+    env_set("TOLLGATE_LOG_FORMAT", "json");
+    env_set("TOLLGATE_LOG_LEVEL", "debug");
+    env_set("TOLLGATE_LOG_FILE", "/tmp/x.log");
+    env_load(&config, CONFIG_INGEST);
     assert_string_equal(config.redis_url, "rediss://u:p@h/1");
     assert_string_equal(config.ns, "Team_1.a-b");
     assert_string_equal(config.listen, "[::]:1");
@@ -211,21 +138,21 @@ test_numbers(void **state)
         const char *name = NUMBERS[i].name, *least = NUMBERS[i].least, *most = NUMBERS[i].most;
         enum config_program program = NUMBERS[i].program;
         struct config config;
-        set(name, least);
-        load(&config, program);
+        env_set(name, least);
+        env_load(&config, program);
         config_release(&config);
-        set(name, most);
-        load(&config, program);
+        env_set(name, most);
+        env_load(&config, program);
         config_release(&config);
-        set(name, NUMBERS[i].below);
+        env_set(name, NUMBERS[i].below);
         FAILS(program, name, NUMBERS[i].below, least, most);
-        set(name, NUMBERS[i].above);
+        env_set(name, NUMBERS[i].above);
         FAILS(program, name, NUMBERS[i].above, least, most);
         for (size_t j = 0; j < COUNT_OF(NO_NUMBERS); j++) {
-            set(name, NO_NUMBERS[j]);
+            env_set(name, NO_NUMBERS[j]);
             FAILS(program, name, NO_NUMBERS[j], least, most);
         }
-        set(name, NUMBERS[i].default_);
+        env_set(name, NUMBERS[i].default_);
     }
 }
 
@@ -234,17 +161,17 @@ test_numbers_are_stored(void **state)
 {
     struct config config;
     (void)state;
-    set("TOLLGATE_THREADS", "7");
-    set("TOLLGATE_KEEP_DAYS", "8");
-    load(&config, CONFIG_INGEST);
+    env_set("TOLLGATE_THREADS", "7");
+    env_set("TOLLGATE_KEEP_DAYS", "8");
+    env_load(&config, CONFIG_INGEST);
     assert_int_equal(config.threads, 7);
     assert_int_equal(config.keep_days, 8);
     config_release(&config);
-    set("CALCOM_TIMEOUT_MS", "501");
-    set("TOLLGATE_CONCURRENCY", "2");
-    set("TOLLGATE_FRESH_MS", "3");
-    set("TOLLGATE_LEASE_MS", "1004");
-    load(&config, CONFIG_WORKER);
+    env_set("CALCOM_TIMEOUT_MS", "501");
+    env_set("TOLLGATE_CONCURRENCY", "2");
+    env_set("TOLLGATE_FRESH_MS", "3");
+    env_set("TOLLGATE_LEASE_MS", "1004");
+    env_load(&config, CONFIG_WORKER);
     assert_int_equal(config.calcom_timeout_ms, 501);
     assert_int_equal(config.concurrency, 2);
     assert_int_equal(config.fresh_ms, 3);
@@ -287,8 +214,8 @@ test_bad_values(void **state)
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
-        (void)set_up(NULL);
-        set(ROWS[i].name, ROWS[i].value);
+        (void)env_set_up(NULL);
+        env_set(ROWS[i].name, ROWS[i].value);
         FAILS(CONFIG_INGEST, ROWS[i].name, ROWS[i].tells);
     }
 }
@@ -300,14 +227,14 @@ test_long_values_do_not_overflow_the_error(void **state)
     (void)state;
     memset(value, 'x', sizeof value);
     value[sizeof value - 1] = '\0';
-    set("TOLLGATE_THREADS", value);
+    env_set("TOLLGATE_THREADS", value);
     FAILS(CONFIG_INGEST, "TOLLGATE_THREADS", "0 to 256");
-    (void)set_up(NULL);
-    set("TOLLGATE_LOG_LEVEL", value);
+    (void)env_set_up(NULL);
+    env_set("TOLLGATE_LOG_LEVEL", value);
     FAILS(CONFIG_INGEST, "TOLLGATE_LOG_LEVEL", "debug");
-    (void)set_up(NULL);
+    (void)env_set_up(NULL);
     (void)unsetenv("WEBHOOK_SECRET");
-    set("WEBHOOK_SECRET_FILE", value);
+    env_set("WEBHOOK_SECRET_FILE", value);
     FAILS(CONFIG_INGEST, "WEBHOOK_SECRET_FILE");
 }
 
@@ -317,238 +244,16 @@ test_other_programs_settings_do_not_matter(void **state)
 {
     struct config config;
     (void)state;
-    set("TOLLGATE_CONCURRENCY", "x");
+    env_set("TOLLGATE_CONCURRENCY", "x");
     (void)unsetenv("CALCOM_API_KEY");
-    load(&config, CONFIG_INGEST);
+    env_load(&config, CONFIG_INGEST);
     config_release(&config);
-    (void)set_up(NULL);
-    set("TOLLGATE_THREADS", "x");
-    set("TOLLGATE_EVENT_TYPES", "x");
+    (void)env_set_up(NULL);
+    env_set("TOLLGATE_THREADS", "x");
+    env_set("TOLLGATE_EVENT_TYPES", "x");
     (void)unsetenv("WEBHOOK_SECRET");
-    load(&config, CONFIG_WORKER);
+    env_load(&config, CONFIG_WORKER);
     config_release(&config);
-}
-
-/* ---- Required ones and secrets ---- */
-
-static void
-test_required(void **state)
-{
-    (void)state;
-    (void)unsetenv("CALCOM_API_URL");
-    FAILS(CONFIG_WORKER, "CALCOM_API_URL", "not set");
-    (void)set_up(NULL);
-    (void)unsetenv("CALCOM_API_KEY");
-    FAILS(CONFIG_WORKER, "CALCOM_API_KEY", "not set");
-    (void)set_up(NULL);
-    set("CALCOM_API_KEY", "");
-    FAILS(CONFIG_WORKER, "CALCOM_API_KEY", "not set");
-    (void)set_up(NULL);
-    (void)unsetenv("WEBHOOK_SECRET");
-    FAILS(CONFIG_INGEST, "WEBHOOK_SECRET", "not set", "TOLLGATE_ALLOW_UNSIGNED=yes");
-    set("TOLLGATE_ALLOW_UNSIGNED", "no");
-    FAILS(CONFIG_INGEST, "WEBHOOK_SECRET", "not set");
-}
-
-static void
-test_unsigned_may_do_without_a_secret(void **state)
-{
-    struct config config;
-    (void)state;
-    (void)unsetenv("WEBHOOK_SECRET");
-    set("TOLLGATE_ALLOW_UNSIGNED", "yes");
-    load(&config, CONFIG_INGEST);
-    assert_string_equal(config.webhook_secret, "");
-    assert_true(config.allow_unsigned);
-    config_release(&config);
-}
-
-static void
-test_webhook_secrets(void **state)
-{
-    static const char *const GOOD[] = { "a",        "a,b",      "old secret,new secret",
-                                        "sha256=x", "\xc3\xbc", "a\"b",
-                                        "a b",      "{}[]:/@" };
-    static const char *const BAD[] = { ",",   "a,",  ",a",  "a,,b",  " a", "a ",  "a, b",  "a ,b",
-                                       "\ta", "a\n", "a\r", "a,b\n", " ",  "a, ", "a,\t,b" };
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(GOOD); i++) {
-        struct config config;
-        set("WEBHOOK_SECRET", GOOD[i]);
-        load(&config, CONFIG_INGEST);
-        assert_string_equal(config.webhook_secret, GOOD[i]);
-        config_release(&config);
-    }
-    for (size_t i = 0; i < COUNT_OF(BAD); i++) {
-        set("WEBHOOK_SECRET", BAD[i]);
-        FAILS(CONFIG_INGEST, "WEBHOOK_SECRET");
-        /* Not even with unsigned ones allowed: the secret is a slip of the hand all the same. */
-        set("TOLLGATE_ALLOW_UNSIGNED", "yes");
-        FAILS(CONFIG_INGEST, "WEBHOOK_SECRET");
-        (void)unsetenv("TOLLGATE_ALLOW_UNSIGNED");
-    }
-}
-
-static void
-test_errors_show_no_secret(void **state)
-{
-    struct config config;
-    char error[CONFIG_ERROR_SIZE] = "";
-    (void)state;
-    set("WEBHOOK_SECRET", "hunter2, hunter2");
-    assert_false(config_load(&config, CONFIG_INGEST, error));
-    assert_false(unit_contains(error, "hunter2"));
-    set("WEBHOOK_SECRET", "hunter2");
-    set("WEBHOOK_SECRET_FILE", "/nowhere");
-    assert_false(config_load(&config, CONFIG_INGEST, error));
-    assert_false(unit_contains(error, "hunter2"));
-}
-
-/* ---- Secrets from files ---- */
-
-static const struct {
-    const char *bytes, *secret;
-} FILES[] = {
-    { "from-file", "from-file" },
-    { "from-file\n", "from-file" },
-    { "a,b\n", "a,b" },
-    { "\xc3\xbc\n", "\xc3\xbc" },
-};
-
-static void
-test_secret_files(void **state)
-{
-    char path[UNIT_PATH_SIZE];
-    (void)state;
-    unit_make_file(path);
-    (void)unsetenv("WEBHOOK_SECRET");
-    (void)unsetenv("CALCOM_API_KEY");
-    set("WEBHOOK_SECRET_FILE", path);
-    set("CALCOM_API_KEY_FILE", path);
-    for (size_t i = 0; i < COUNT_OF(FILES); i++) {
-        struct config config;
-        unit_write_file(path, FILES[i].bytes, strlen(FILES[i].bytes));
-        load(&config, CONFIG_INGEST);
-        assert_string_equal(config.webhook_secret, FILES[i].secret);
-        config_release(&config);
-        load(&config, CONFIG_WORKER);
-        assert_string_equal(config.calcom_api_key, FILES[i].secret);
-        config_release(&config);
-    }
-    /* One newline only: a second one is white space around the secret. */
-    unit_write_file(path, "a\n\n", 3);
-    FAILS(CONFIG_INGEST, "WEBHOOK_SECRET");
-    unit_write_file(path, "a\r\n", 3);
-    FAILS(CONFIG_INGEST, "WEBHOOK_SECRET");
-    unit_write_file(path, "a\0b", 3);
-    FAILS(CONFIG_INGEST, "WEBHOOK_SECRET_FILE");
-    (void)unlink(path);
-}
-
-static void
-test_redis_url_file(void **state)
-{
-    char path[UNIT_PATH_SIZE];
-    struct config config;
-    (void)state;
-    unit_make_file(path);
-    unit_write_file(path, "redis://:pw@h\n", 14);
-    set("REDIS_URL_FILE", path);
-    load(&config, CONFIG_WORKER);
-    assert_string_equal(config.redis_url, "redis://:pw@h");
-    config_release(&config);
-    set("REDIS_URL", "redis://h");
-    FAILS(CONFIG_WORKER, "REDIS_URL", "REDIS_URL_FILE", "both");
-    (void)unlink(path);
-}
-
-static void
-test_empty_secret_files(void **state)
-{
-    char path[UNIT_PATH_SIZE];
-    (void)state;
-    unit_make_file(path);
-    (void)unsetenv("WEBHOOK_SECRET");
-    (void)unsetenv("CALCOM_API_KEY");
-    set("WEBHOOK_SECRET_FILE", path);
-    set("CALCOM_API_KEY_FILE", path);
-    for (size_t size = 0; size <= 1; size++) {
-        unit_write_file(path, "\n", size);
-        FAILS(CONFIG_INGEST, "WEBHOOK_SECRET");
-        FAILS(CONFIG_WORKER, "CALCOM_API_KEY");
-    }
-    (void)unlink(path);
-}
-
-static void
-test_unusable_secret_files(void **state)
-{
-    enum { HUGE = 70000 };
-    char path[UNIT_PATH_SIZE];
-    (void)state;
-    set("WEBHOOK_SECRET_FILE", "/nowhere/secret");
-    FAILS(CONFIG_INGEST, "WEBHOOK_SECRET", "WEBHOOK_SECRET_FILE", "both");
-    (void)unsetenv("WEBHOOK_SECRET");
-    FAILS(CONFIG_INGEST, "WEBHOOK_SECRET_FILE", "/nowhere/secret", "No such file");
-    set("WEBHOOK_SECRET_FILE", "/");
-    FAILS(CONFIG_INGEST, "WEBHOOK_SECRET_FILE", "/");
-    unit_make_file(path);
-    char *bytes = malloc(HUGE);
-    assert_non_null(bytes);
-    memset(bytes, 'x', HUGE);
-    unit_write_file(path, bytes, HUGE);
-    free(bytes);
-    set("WEBHOOK_SECRET_FILE", path);
-    FAILS(CONFIG_INGEST, "WEBHOOK_SECRET_FILE", path);
-    (void)unlink(path);
-}
-
-/* Only secrets have a file. */
-static void
-test_other_settings_have_no_file(void **state)
-{
-    struct config config;
-    (void)state;
-    set("TOLLGATE_NAMESPACE_FILE", "/nowhere");
-    set("CALCOM_API_URL_FILE", "/nowhere");
-    load(&config, CONFIG_WORKER);
-    assert_string_equal(config.ns, "tollgate");
-    config_release(&config);
-    (void)unsetenv("TOLLGATE_NAMESPACE_FILE");
-    (void)unsetenv("CALCOM_API_URL_FILE");
-}
-
-/* ---- The rest ---- */
-
-static void
-test_log_line_shows_no_secret(void **state)
-{
-    char path[UNIT_PATH_SIZE];
-    struct config config;
-    size_t size;
-    (void)state;
-    unit_make_file(path);
-    assert_true(log_open("unit", LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT, path));
-    set("REDIS_URL", "redis://gate:hunter1@h:1/2");
-    set("WEBHOOK_SECRET", "hunter2");
-    set("CALCOM_API_KEY", "hunter3");
-    load(&config, CONFIG_INGEST);
-    config_log(&config, CONFIG_INGEST);
-    config_release(&config);
-    load(&config, CONFIG_WORKER);
-    config_log(&config, CONFIG_WORKER);
-    config_release(&config);
-    assert_true(log_open("unit", LOG_LEVEL_INFO, LOG_FORMAT_LOGFMT, ""));
-    char *text = unit_read_file(path, &size);
-    (void)unlink(path);
-    check(!unit_contains(text, "hunter"), "%s", text);
-    check(unit_contains(text, "WEBHOOK_SECRET=\"(set)\"") ||
-              unit_contains(text, "WEBHOOK_SECRET=(set)"),
-          "%s", text);
-    check(unit_contains(text, "TOLLGATE_CONCURRENCY=64"), "%s", text);
-    check(unit_contains(text, "TOLLGATE_THREADS=0"), "%s", text);
-    check(unit_contains(text, "h:1/2"), "%s", text);
-    free(text);
 }
 
 static void
@@ -590,26 +295,16 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_ingest_defaults, set_up),
-        cmocka_unit_test_setup(test_worker_defaults, set_up),
-        cmocka_unit_test_setup(test_empty_is_unset, set_up),
-        cmocka_unit_test_setup(test_given_values, set_up),
-        cmocka_unit_test_setup(test_numbers, set_up),
-        cmocka_unit_test_setup(test_numbers_are_stored, set_up),
-        cmocka_unit_test_setup(test_bad_values, set_up),
-        cmocka_unit_test_setup(test_long_values_do_not_overflow_the_error, set_up),
-        cmocka_unit_test_setup(test_other_programs_settings_do_not_matter, set_up),
-        cmocka_unit_test_setup(test_required, set_up),
-        cmocka_unit_test_setup(test_unsigned_may_do_without_a_secret, set_up),
-        cmocka_unit_test_setup(test_webhook_secrets, set_up),
-        cmocka_unit_test_setup(test_errors_show_no_secret, set_up),
-        cmocka_unit_test_setup(test_secret_files, set_up),
-        cmocka_unit_test_setup(test_redis_url_file, set_up),
-        cmocka_unit_test_setup(test_empty_secret_files, set_up),
-        cmocka_unit_test_setup(test_unusable_secret_files, set_up),
-        cmocka_unit_test_setup(test_other_settings_have_no_file, set_up),
-        cmocka_unit_test_setup(test_log_line_shows_no_secret, set_up),
-        cmocka_unit_test(test_lists),
+        cmocka_unit_test_setup(test_ingest_defaults, env_set_up),
+        cmocka_unit_test_setup(test_worker_defaults, env_set_up),
+        cmocka_unit_test_setup(test_empty_is_unset, env_set_up),
+        cmocka_unit_test_setup(test_given_values, env_set_up),
+        cmocka_unit_test_setup(test_numbers, env_set_up),
+        cmocka_unit_test_setup(test_numbers_are_stored, env_set_up),
+        cmocka_unit_test_setup(test_bad_values, env_set_up),
+        cmocka_unit_test_setup(test_long_values_do_not_overflow_the_error, env_set_up),
+        cmocka_unit_test_setup(test_other_programs_settings_do_not_matter, env_set_up),
+        cmocka_unit_test_setup(test_lists, env_set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

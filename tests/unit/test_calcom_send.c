@@ -1,0 +1,487 @@
+/* What goes over the wire, and what becomes of a call when the network fails it. */
+#include <event2/event.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/listen.h"
+#include "tests/unit/calcom_bench.h"
+#include "tests/unit/unit.h"
+#include "worker/http_client.h"
+
+static const enum calcom_call CALLS[] = { CALCOM_LOOK, CALCOM_CONFIRM, CALCOM_DECLINE,
+                                          CALCOM_CANCEL };
+static const char *const DIALECTS[] = { "v1", "v2" };
+
+#define V2_ACCEPTED "{\"status\":\"success\",\"data\":{\"status\":\"accepted\"}}"
+
+/* ---- What the server sees ---- */
+
+static void
+check_request(struct calcom_bench *bench, enum calcom_call call, const char *line, const char *body)
+{
+    stub_server_answer(bench->server, 200, "", V2_ACCEPTED);
+    (void)bench_call(bench, call);
+    const char *request = stub_server_last(bench->server);
+    const char *end = strstr(request, "\r\n\r\n");
+    assert_non_null(end);
+    check(strncmp(request, line, strlen(line)) == 0, "%s is not %s", request, line);
+    check(strcmp(end + 4, body) == 0, "body %s", end + 4);
+    check(unit_contains(request, "\r\nAccept: application/json\r\n"), "%s", request);
+    check(unit_contains(request, "\r\nUser-Agent: tollgate/"), "%s", request);
+    check(unit_contains(request, "Content-Type: application/json\r\n") == (*body != '\0'), "%s",
+          request);
+    check(!unit_contains(request, "Expect:"), "%s", request);
+}
+
+static void
+test_v2_requests(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    check_request(&bench, CALCOM_LOOK, "GET /v2/bookings/" BENCH_UID " HTTP/1.1\r\n", "");
+    check_request(&bench, CALCOM_CONFIRM, "POST /v2/bookings/" BENCH_UID "/confirm HTTP/1.1\r\n",
+                  "");
+    check_request(&bench, CALCOM_DECLINE, "POST /v2/bookings/" BENCH_UID "/decline HTTP/1.1\r\n",
+                  "{\"reason\":\"No credit.\"}");
+    check_request(&bench, CALCOM_CANCEL, "POST /v2/bookings/" BENCH_UID "/cancel HTTP/1.1\r\n",
+                  "{\"cancellationReason\":\"No credit.\"}");
+    const char *request = stub_server_last(bench.server);
+    assert_true(unit_contains(request, "\r\nAuthorization: Bearer " BENCH_KEY "\r\n"));
+    assert_true(unit_contains(request, "\r\ncal-api-version: 2024-08-13\r\n"));
+    assert_int_equal(stub_server_connections(bench.server), 1);
+    assert_false(calcom_confirm_is_harmless(bench.calcom));
+    bench_close(&bench);
+}
+
+static void
+test_v1_requests(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v1");
+    check_request(&bench, CALCOM_LOOK, "GET /v1/bookings/48213?apiKey=" BENCH_KEY " HTTP/1.1\r\n",
+                  "");
+    check_request(&bench, CALCOM_CONFIRM,
+                  "PATCH /v1/bookings/48213?apiKey=" BENCH_KEY " HTTP/1.1\r\n",
+                  "{\"status\":\"ACCEPTED\"}");
+    check_request(&bench, CALCOM_DECLINE,
+                  "DELETE /v1/bookings/48213/cancel?apiKey=" BENCH_KEY
+                  "&cancellationReason=No%20credit. HTTP/1.1\r\n",
+                  "");
+    check_request(&bench, CALCOM_CANCEL,
+                  "DELETE /v1/bookings/48213/cancel?apiKey=" BENCH_KEY
+                  "&cancellationReason=No%20credit. HTTP/1.1\r\n",
+                  "");
+    assert_false(unit_contains(stub_server_last(bench.server), "Authorization"));
+    assert_false(unit_contains(stub_server_last(bench.server), "cal-api-version"));
+    assert_true(calcom_confirm_is_harmless(bench.calcom));
+    bench_close(&bench);
+}
+
+static void
+test_new_key(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(DIALECTS); i++) {
+        struct calcom_bench bench;
+        bench_open(&bench, DIALECTS[i]);
+        stub_server_answer(bench.server, 200, "", V2_ACCEPTED);
+        calcom_set_key(bench.calcom, "cal_new");
+        (void)bench_call(&bench, CALCOM_LOOK);
+        assert_false(unit_contains(stub_server_last(bench.server), BENCH_KEY));
+        assert_true(unit_contains(stub_server_last(bench.server),
+                                  i == 0 ? "apiKey=cal_new " : "Bearer cal_new\r\n"));
+        bench_close(&bench);
+    }
+}
+
+static void
+must_not_run(const struct calcom_answer *answer, void *arg)
+{
+    (void)arg;
+    fail_msg("a call that was not sent is answered: %s", answer->detail);
+}
+
+static void
+test_calls_that_cannot_be_written(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(DIALECTS); i++) {
+        struct calcom_bench bench;
+        bench_open(&bench, DIALECTS[i]);
+        for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
+            const char *id = i == 0 ? "none" : "7", *uid = i == 0 ? "uid" : "";
+            assert_false(
+                calcom_send(bench.calcom, CALLS[j], id, uid, "reason", must_not_run, NULL));
+        }
+        bench_idle(&bench, 50);
+        assert_int_equal(stub_server_requests(bench.server), 0);
+        bench_close(&bench);
+    }
+}
+
+/* ---- How long to wait ---- */
+
+static void
+check_retry_after(struct calcom_bench *bench, const char *header, int64_t least, int64_t most)
+{
+    char line[256];
+    (void)snprintf(line, sizeof line, "%s\r\n", header);
+    stub_server_answer(bench->server, 429, *header != '\0' ? line : "", "{\"message\":\"slow\"}");
+    const struct calcom_answer *answer = bench_call(bench, CALCOM_CONFIRM);
+    assert_int_equal(answer->kind, CALCOM_THROTTLED);
+    check(answer->retry_after_ms >= least && answer->retry_after_ms <= most,
+          "%s: %" PRId64 " is not within %" PRId64 " and %" PRId64, header, answer->retry_after_ms,
+          least, most);
+}
+
+static const struct {
+    const char *header;
+    int64_t retry_after_ms;
+} DELAYS[] = {
+    { "", -1 },
+    { "Retry-After: 7", 7000 },
+    { "Retry-After:7", 7000 },
+    { "Retry-After: \t 7 ", 7000 },
+    { "retry-after: 7", 7000 },
+    { "RETRY-AFTER: 0", 0 },
+    { "X-RateLimit-Reset: 30", 30000 },
+    { "x-ratelimit-reset: 30", 30000 },
+    { "X-RateLimit-Reset-Default: 42", 42000 },
+    { "X-RateLimit-Reset: 1000000000", 0 }, /* in 2001 */
+    { "X-RateLimit-Reset-Default: 1577836800", 0 },
+    { "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT", 0 },
+    /* What tells no time. */
+    { "Retry-After: soon", -1 },
+    { "Retry-After:", -1 },
+    { "Retry-After: -5", -1 },
+    { "X-RateLimit-Limit: 30", -1 },
+    { "X-RateLimit-Remaining-Default: 0", -1 },
+    { "X-RateLimit-Resets: 30", -1 },
+    { "X-Retry-After: 30", -1 },
+};
+
+static void
+test_delays(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    for (size_t i = 0; i < COUNT_OF(DELAYS); i++) {
+        check_retry_after(&bench, DELAYS[i].header, DELAYS[i].retry_after_ms,
+                          DELAYS[i].retry_after_ms);
+    }
+    bench_close(&bench);
+}
+
+static void
+test_moments(void **state)
+{
+    static const char *const NAMES[] = { "Retry-After", "X-RateLimit-Reset",
+                                         "X-RateLimit-Reset-Default" };
+    struct calcom_bench bench;
+    char header[128], date[64];
+    (void)state;
+    bench_open(&bench, "v1");
+    for (size_t i = 0; i < COUNT_OF(NAMES); i++) {
+        time_t then = (time_t)(clock_wall_ms() / 1000 + 90);
+        struct tm parts;
+        assert_non_null(gmtime_r(&then, &parts));
+        assert_true(strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts) > 0);
+        (void)snprintf(header, sizeof header, "%s: %s", NAMES[i], date);
+        check_retry_after(&bench, header, 85000, 90000);
+        (void)snprintf(header, sizeof header, "%s: %lld", NAMES[i], (long long)then);
+        check_retry_after(&bench, header, 85000, 90000);
+    }
+    bench_close(&bench);
+}
+
+/* Numbers that no clock has: any answer that is a time or "not told", and no overflow. */
+static void
+test_absurd_delays(void **state)
+{
+    static const char *const HEADERS[] = {
+        "Retry-After: 9223372036854775807",
+        "Retry-After: 9223372036854775",
+        "X-RateLimit-Reset: 99999999999999999999999999",
+        "Retry-After: -9223372036854775808",
+        "X-RateLimit-Reset-Default: 9300000000000000",
+    };
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    for (size_t i = 0; i < COUNT_OF(HEADERS); i++) {
+        check_retry_after(&bench, HEADERS[i], -1, INT64_MAX);
+    }
+    bench_close(&bench);
+}
+
+/* ---- Failures before the request went out ---- */
+
+static void
+test_refused_connection(void **state)
+{
+    struct calcom_bench bench;
+    char address[LISTEN_ADDRESS_SIZE], url[128], reason[LISTEN_ERROR_SIZE];
+    (void)state;
+    int fd = listen_open("127.0.0.1:0", 0, reason);
+    assert_true(fd >= 0);
+    listen_bound_address(fd, address);
+    (void)close(fd);
+    for (size_t i = 0; i < COUNT_OF(DIALECTS); i++) {
+        memset(&bench, 0, sizeof bench);
+        (void)snprintf(url, sizeof url, "http://%s/%s", address, DIALECTS[i]);
+        bench_open_at(&bench, url);
+        for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
+            const struct calcom_answer *answer = bench_call(&bench, CALLS[j]);
+            assert_int_equal(answer->kind, CALCOM_TRANSIENT);
+            assert_int_equal(answer->http_status, 0);
+            assert_int_equal(answer->retry_after_ms, -1);
+            assert_false(answer->timed_out);
+            assert_true(answer->detail[0] != '\0');
+            check(!unit_contains(answer->detail, BENCH_KEY), "%s", answer->detail);
+        }
+        bench_close(&bench);
+    }
+}
+
+/* TLS to a server that has none: nothing of the request went out. */
+static void
+test_no_tls(void **state)
+{
+    struct calcom_bench plain, bench;
+    char url[128];
+    static const char NO_TLS[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
+    (void)state;
+    bench_open(&plain, "v2");
+    stub_server_script(plain.server, STUB_ANSWER_CLOSE, NO_TLS, sizeof NO_TLS - 1);
+    memset(&bench, 0, sizeof bench);
+    bench.base = plain.base; /* one loop for both */
+    (void)snprintf(url, sizeof url, "https://127.0.0.1:%d/v2", stub_server_port(plain.server));
+    bench_open_at(&bench, url);
+    bench.config.calcom_timeout_ms = 500; /* the server waits for an end of line */
+    const struct calcom_answer *answer = bench_call(&bench, CALCOM_CONFIRM);
+    assert_int_equal(answer->kind, CALCOM_TRANSIENT);
+    assert_false(answer->timed_out);
+    http_client_free(bench.http);
+    calcom_free(bench.calcom);
+    bench_close(&plain);
+}
+
+/* ---- Failures after it went out ---- */
+
+static void
+check_unknown(struct calcom_bench *bench, enum calcom_call call, bool timed_out)
+{
+    const struct calcom_answer *answer = bench_call(bench, call);
+    check(answer->kind == CALCOM_UNKNOWN, "%s: %s (%s)", calcom_call_name(call),
+          calcom_class_name(answer->kind), answer->detail);
+    check(answer->timed_out == timed_out, "%s: timed out %d (%s)", calcom_call_name(call),
+          answer->timed_out, answer->detail);
+    assert_int_equal(answer->http_status, 0);
+    assert_true(answer->detail[0] != '\0');
+    check(!unit_contains(answer->detail, BENCH_KEY), "%s", answer->detail);
+}
+
+static void
+test_timeout(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    bench.config.calcom_timeout_ms = 150;
+    stub_server_script(bench.server, STUB_SILENT, "", 0);
+    for (size_t i = 0; i < COUNT_OF(CALLS); i++) {
+        int64_t before = clock_mono_ms();
+        check_unknown(&bench, CALLS[i], true);
+        int64_t took = clock_mono_ms() - before;
+        check(took >= 140 && took < 2000, "%" PRId64 " ms", took);
+        assert_int_equal(stub_server_requests(bench.server), i + 1);
+    }
+    bench_close(&bench);
+}
+
+static void
+test_half_an_answer(void **state)
+{
+    static const char *const HALVES[] = {
+        "H",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"data\":",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{\"da",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(HALVES); i++) {
+        struct calcom_bench bench;
+        bench_open(&bench, "v2");
+        bench.config.calcom_timeout_ms = 150;
+        stub_server_script(bench.server, STUB_ANSWER, HALVES[i], strlen(HALVES[i]));
+        check_unknown(&bench, CALCOM_CONFIRM, true);
+        assert_int_equal(stub_server_requests(bench.server), 1);
+        bench_close(&bench);
+    }
+    /* The same with an end: no timeout. */
+    for (size_t i = 2; i < COUNT_OF(HALVES); i++) {
+        struct calcom_bench bench;
+        bench_open(&bench, "v2");
+        stub_server_script(bench.server, STUB_ANSWER_CLOSE, HALVES[i], strlen(HALVES[i]));
+        check_unknown(&bench, CALCOM_CONFIRM, false);
+        assert_int_equal(stub_server_requests(bench.server), 1);
+        bench_close(&bench);
+    }
+}
+
+static const enum stub_action ENDS[] = { STUB_RESET, STUB_CLOSE };
+
+static void
+test_reset_on_a_new_connection(void **state)
+{
+    (void)state;
+    for (size_t d = 0; d < COUNT_OF(DIALECTS); d++) {
+        for (size_t e = 0; e < COUNT_OF(ENDS); e++) {
+            struct calcom_bench bench;
+            bench_open(&bench, DIALECTS[d]);
+            stub_server_script(bench.server, ENDS[e], "", 0);
+            for (size_t i = 0; i < COUNT_OF(CALLS); i++) {
+                check_unknown(&bench, CALLS[i], false);
+                bench_idle(&bench, 20);
+                assert_int_equal(stub_server_requests(bench.server), i + 1);
+            }
+            bench_close(&bench);
+        }
+    }
+}
+
+/* libcurl would send it again by itself here, though the server had it. */
+static void
+test_reset_on_a_kept_connection(void **state)
+{
+    (void)state;
+    for (size_t d = 0; d < COUNT_OF(DIALECTS); d++) {
+        for (size_t e = 0; e < COUNT_OF(ENDS); e++) {
+            for (size_t i = 0; i < COUNT_OF(CALLS); i++) {
+                struct calcom_bench bench;
+                bench_open(&bench, DIALECTS[d]);
+                stub_server_answer(bench.server, 200, "", "{}");
+                (void)bench_call(&bench, CALCOM_CONFIRM);
+                assert_int_equal(stub_server_connections(bench.server), 1);
+                stub_server_script(bench.server, ENDS[e], "", 0);
+                check_unknown(&bench, CALLS[i], false);
+                bench_idle(&bench, 50);
+                assert_int_equal(stub_server_requests(bench.server), 2);
+                assert_int_equal(bench.answers, 2);
+                bench_close(&bench);
+            }
+        }
+    }
+}
+
+/* A connection that the server ended while it was idle is not used again. */
+static void
+test_closed_while_idle(void **state)
+{
+    static const char ANSWER[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    stub_server_script(bench.server, STUB_ANSWER_CLOSE, ANSWER, sizeof ANSWER - 1);
+    for (size_t i = 1; i <= 5; i++) {
+        assert_int_equal(bench_call(&bench, CALCOM_CONFIRM)->kind, CALCOM_DONE);
+        bench_idle(&bench, 30);
+        assert_int_equal(stub_server_requests(bench.server), i);
+        assert_int_equal(stub_server_connections(bench.server), i);
+    }
+    bench_close(&bench);
+}
+
+static void
+test_no_http(void **state)
+{
+    static const char *const ANSWERS[] = { "+PONG\r\n", "SSH-2.0-OpenSSH\r\n", "\r\n\r\n",
+                                           "HTTP/9.9 200 OK\r\n\r\n" };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(ANSWERS); i++) {
+        struct calcom_bench bench;
+        bench_open(&bench, "v2");
+        stub_server_script(bench.server, STUB_ANSWER_CLOSE, ANSWERS[i], strlen(ANSWERS[i]));
+        check_unknown(&bench, CALCOM_CONFIRM, false);
+        assert_int_equal(stub_server_requests(bench.server), 1);
+        bench_close(&bench);
+    }
+}
+
+/* ---- Many, and the end ---- */
+
+static void
+test_many_at_once(void **state)
+{
+    enum { MANY = 50, HOST_CONNECTIONS = 4 };
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    stub_server_answer(bench.server, 200, "", V2_ACCEPTED);
+    for (size_t i = 0; i < MANY; i++) {
+        bench_send(&bench, CALLS[i % COUNT_OF(CALLS)]);
+    }
+    bench_wait(&bench, MANY);
+    bench_idle(&bench, 30);
+    assert_int_equal(bench.answers, MANY);
+    assert_int_equal(stub_server_requests(bench.server), MANY);
+    assert_in_range(stub_server_connections(bench.server), 1, HOST_CONNECTIONS);
+    bench_close(&bench);
+}
+
+/* Each call ends exactly once, also when the client goes first. */
+static void
+test_freed_with_calls_on_their_way(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    stub_server_script(bench.server, STUB_SILENT, "", 0);
+    bench_send(&bench, CALCOM_CONFIRM);
+    bench_idle(&bench, 100);
+    assert_int_equal(stub_server_requests(bench.server), 1);
+    http_client_free(bench.http);
+    assert_int_equal(bench.answers, 1);
+    assert_int_equal(bench.answer.kind, CALCOM_UNKNOWN); /* it was out */
+    bench.http = http_client_new(bench.base, 1);
+    calcom_free(bench.calcom);
+    bench.calcom = calcom_new(&bench.config, bench.http);
+    bench_send(&bench, CALCOM_CONFIRM);
+    http_client_free(bench.http);
+    bench.http = NULL;
+    assert_int_equal(bench.answers, 2);
+    assert_int_equal(bench.answer.kind, CALCOM_TRANSIENT); /* it was not */
+    bench_close(&bench);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_v2_requests),
+        cmocka_unit_test(test_v1_requests),
+        cmocka_unit_test(test_new_key),
+        cmocka_unit_test(test_calls_that_cannot_be_written),
+        cmocka_unit_test(test_delays),
+        cmocka_unit_test(test_moments),
+        cmocka_unit_test(test_absurd_delays),
+        cmocka_unit_test(test_refused_connection),
+        cmocka_unit_test(test_no_tls),
+        cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_half_an_answer),
+        cmocka_unit_test(test_reset_on_a_new_connection),
+        cmocka_unit_test(test_reset_on_a_kept_connection),
+        cmocka_unit_test(test_closed_while_idle),
+        cmocka_unit_test(test_no_http),
+        cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_freed_with_calls_on_their_way),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
