@@ -59,9 +59,14 @@ find_dialect(const char *url)
 {
     static const struct calcom_dialect *const DIALECTS[] = { &CALCOM_V1, &CALCOM_V2 };
     size_t length = base_length(url);
+    const char *host = strstr(url, "://");
+    const char *path = host != NULL ? strchr(host + 3, '/') : NULL;
+    if (path == NULL || path == host + 3) {
+        return NULL;
+    }
     for (size_t i = 0; i < sizeof DIALECTS / sizeof DIALECTS[0]; i++) {
         size_t name = strlen(DIALECTS[i]->name);
-        if (length > name && url[length - name - 1] == '/' &&
+        if (url + length >= path + 1 + name && url[length - name - 1] == '/' &&
             strncmp(url + length - name, DIALECTS[i]->name, name) == 0) {
             return DIALECTS[i];
         }
@@ -226,17 +231,29 @@ read_success(const struct calcom_dialect *dialect, enum calcom_call call, struct
     answer->status = dialect->outcome[call];
 }
 
+/* v1's errors can repeat the URL, and the key is a part of it. */
 static void
-read_answer(const struct calcom_dialect *dialect, enum calcom_call call,
-            const struct http_answer *http, struct calcom_answer *answer)
+hide(const char *secret, char *text)
 {
+    for (char *at = strstr(text, secret); *secret != '\0' && at != NULL; at = strstr(at, secret)) {
+        memset(at, '*', strlen(secret));
+    }
+}
+
+static void
+read_answer(const struct calcom *calcom, enum calcom_call call, const struct http_answer *http,
+            struct calcom_answer *answer)
+{
+    const struct calcom_dialect *dialect = calcom->dialect;
     struct json_object *root = parse(http->body);
     const char *message = dialect->find_message(root);
     answer->http_status = http->status;
     answer->kind = classify(dialect, call, http->status, message);
-    (void)snprintf(answer->detail, sizeof answer->detail, "%s answered %d%s%s",
-                   calcom_call_name(call), http->status, message != NULL ? ": " : "",
-                   message != NULL ? message : "");
+    char text[4 * CALCOM_DETAIL_SIZE]; /* longer, so that no half of a key stands at its end */
+    (void)snprintf(text, sizeof text, "%s answered %d%s%s", calcom_call_name(call), http->status,
+                   message != NULL ? ": " : "", message != NULL ? message : "");
+    hide(calcom->key, text);
+    (void)snprintf(answer->detail, sizeof answer->detail, "%.*s", CALCOM_DETAIL_SIZE - 1, text);
     if (answer->kind == CALCOM_DONE) {
         read_success(dialect, call, root, answer);
     }
@@ -252,7 +269,7 @@ calcom_on_answer(const struct http_answer *http, void *arg)
                                         http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000 };
     switch (http->result) {
     case HTTP_ANSWERED:
-        read_answer(pending.calcom->dialect, pending.call, http, &answer);
+        read_answer(pending.calcom, pending.call, http, &answer);
         break;
     case HTTP_NOT_SENT:
         answer.kind = CALCOM_TRANSIENT;

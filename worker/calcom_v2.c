@@ -36,7 +36,9 @@ static bool
 v2_write(const struct calcom_parts *parts, struct calcom_written *written)
 {
     char uid[3 * BOOKING_UID_SIZE];
-    if (parts->uid[0] == '\0' || !http_encode(parts->uid, uid, sizeof uid)) {
+    /* A path of dots would lead elsewhere: libcurl tidies it up. */
+    if (strspn(parts->uid, ".") == strlen(parts->uid) ||
+        !http_encode(parts->uid, uid, sizeof uid)) {
         return false;
     }
     const char *path = "", *field = NULL;

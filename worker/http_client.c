@@ -15,7 +15,8 @@
 #define TOLLGATE_VERSION "unknown"
 #endif
 
-#define EPOCH_FROM 1000000000 /* a reset time above this is a moment, below it a duration (s) */
+#define DELAY_MAX_S 86400      /* no server means more than a day */
+#define EPOCH_FROM  1000000000 /* a reset time above this is a moment, below it a duration (s) */
 
 struct transfer {
     LIST_ENTRY(transfer) next;
@@ -112,7 +113,7 @@ read_delay_s(const char *value)
     if (number >= EPOCH_FROM) {
         number = number > now_s ? number - now_s : 0;
     }
-    return number;
+    return number < DELAY_MAX_S ? number : DELAY_MAX_S;
 }
 
 static size_t

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from harness import BUILD, SECRET, TIMEOUT, Door, Ingest, free_port, request, sample, wait_for, webhook
+from harness import BUILD, SECRET, TIMEOUT, Door, Ingest, free_port, request, sample, sign, wait_for, webhook
 
 PROGRAM = str(BUILD / "tollgate-ingest")
 SETTINGS = ["REDIS_URL", "TOLLGATE_NAMESPACE", "TOLLGATE_LISTEN", "TOLLGATE_ADMIN_LISTEN", "WEBHOOK_SECRET",
@@ -288,17 +288,17 @@ def test_it_ends_with_redis_away(house):
 
 
 def test_no_acknowledged_booking_is_lost_by_a_restart(door):
-    """Somebody sends all the time, and repeats what was not acknowledged, while ingest is restarted."""
-    acknowledged, going = [], threading.Event()
+    """Somebody sends all the time while ingest is restarted."""
+    acknowledged, enough = [], threading.Event()
     address = door.ingest.address("listening")
 
     def send():
         id = 0
-        while not going.is_set() or not acknowledged:
+        while not enough.is_set():
             id += 1
             try:
                 reply = door.http.post(f"http://{address}/webhook", data=webhook(id), timeout=5, headers={
-                    "X-Cal-Signature-256": request(webhook(id)).split(b"X-Cal-Signature-256: ")[1][:64].decode()})
+                    "X-Cal-Signature-256": sign(webhook(id))})
                 if reply.status_code == 202:
                     acknowledged.append(str(id))
             except OSError:
@@ -312,7 +312,7 @@ def test_no_acknowledged_booking_is_lost_by_a_restart(door):
         door.ingest.restart()
     before = len(acknowledged)
     wait_for(lambda: len(acknowledged) > before + 20, what="bookings to be acknowledged")
-    going.set()
+    enough.set()
     sender.join()
     assert set(acknowledged) <= set(door.queue())
 
@@ -329,19 +329,19 @@ def logging_ingest(house, server, path, **env):
 def test_sighup_reopens_the_log(house, tmp_path):
     path = tmp_path / "ingest.log"
     door = Door(house, server=house.redis(), ingest=logging_ingest(house, house.servers[-1], path))
-    assert door.ask(webhook(1), secret="wrong").status == 401
-    old = path.rename(tmp_path / "ingest.log.1")
-    assert door.ask(webhook(2), secret="wrong").status == 401
-    assert old.read_text().count("webhook refused") == 2, "until the signal it writes on"
-    before = len(old.read_text())
-    door.ingest.send_signal(signal.SIGHUP)
-    wait_for(lambda: path.exists() and "SIGHUP" in path.read_text(), what="a new log file")
-    assert door.ask(webhook(3), secret="wrong").status == 401
+    refused = request(webhook(1), secret="wrong")
+    with door.wire() as wire:
+        assert wire.ask(refused).status == 401
+        old = path.rename(tmp_path / "ingest.log.1")
+        assert wire.ask(refused).status == 401
+        assert old.read_text().count("webhook refused") == 2, "until the signal it writes on"
+        before = old.read_text()
+        door.ingest.send_signal(signal.SIGHUP)
+        wait_for(lambda: path.exists() and "SIGHUP" in path.read_text(), what="a new log file")
+        assert wire.ask(refused).status == 401
     assert path.read_text().count("webhook refused") == 1
-    assert len(old.read_text()) == before
+    assert old.read_text() == before
     assert path.stat().st_mode & 0o007 == 0, "others may not read it"
-    # The addresses stand in the old file.
-    path.write_text(old.read_text() + path.read_text())
 
 
 def test_a_log_that_cannot_be_reopened_stays_in_use(house, tmp_path):
@@ -410,7 +410,7 @@ class JsonIngest(Ingest):
     """Every line is JSON, strictly."""
 
     def log_lines(self, msg=None, **fields):
-        text = self.log_path.read_bytes().decode("utf-8")
+        text = self.log_path.read_bytes().decode("utf-8") if self.log_path.exists() else ""
         lines = [json.loads(line) for line in text.splitlines()]
         wanted = {**({} if msg is None else {"msg": msg}), **fields}
         return [line for line in lines if wanted.items() <= line.items()]
@@ -427,9 +427,9 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 def test_json_log_lines_are_json(house):
     door = json_door(house)
-    triggers = ['a"b\\c', "line\nbreak\r\t\x00\x01\x7f", "ключ", "é" * 40, "x" + "é" * 40, "😀" * 20, "{}", "=", "x" * 99]
+    triggers = ['a"b\\c', "line\nbreak\r\t\x01\x7f", "ключ", "é" * 40, "x" + "é" * 40, "😀" * 20, "{}", "=", "x" * 99]
     for trigger in triggers:
-        assert door.ask(sample("PING", triggerEvent=trigger)).status in (200, 400)
+        assert door.ask(sample("PING", triggerEvent=trigger)).status == 200
     assert door.ask(webhook(1)).status == 202
     assert door.ask(b"false").status == 400
     assert door.ask(webhook(1), secret="wrong").status == 401
@@ -440,9 +440,9 @@ def test_json_log_lines_are_json(house):
         assert line["program"] == "tollgate-ingest"
         assert line["msg"]
     logged = [line["trigger"] for line in lines if line["msg"] == "webhook ignored"]
-    assert logged[0] == triggers[0]
-    assert all(sent.startswith(seen.rstrip("\N{REPLACEMENT CHARACTER}")) for seen in logged
-               for sent in [next(t for t in triggers if t[:10] == seen[:10])])
+    assert len(logged) == len(triggers)
+    for seen, sent in zip(logged, triggers):  # a long one is cut, perhaps within a letter
+        assert seen == sent or len(seen) > 10 and sent.startswith(seen.rstrip("\N{REPLACEMENT CHARACTER}"))
     assert door.ingest.log_lines("webhook not understood")[0]["size"] == 5, "a number is a number"
 
 
@@ -475,8 +475,7 @@ def test_the_log_level(house, level, seen):
             assert ingest.is_running(), ingest.log_text()
     wait_for(lambda: status() == 401, what="an answer")
     body = sample("PING", triggerEvent="UNHEARD_OF")
-    signature = request(body).split(b"X-Cal-Signature-256: ")[1][:64].decode()
-    assert ingest.http.post(url, data=body, headers={"X-Cal-Signature-256": signature}, timeout=5).status_code == 200
+    assert ingest.http.post(url, data=body, headers={"X-Cal-Signature-256": sign(body)}, timeout=5).status_code == 200
     assert {line["level"] for line in ingest.log_lines()} == set(seen.split())
 
 

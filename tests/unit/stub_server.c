@@ -178,8 +178,12 @@ stub_server_new(struct event_base *base)
 void
 stub_server_free(struct stub_server *server)
 {
-    while (!LIST_EMPTY(&server->connections)) {
-        connection_free(LIST_FIRST(&server->connections));
+    struct connection *connection = LIST_FIRST(&server->connections);
+    while (connection != NULL) {
+        struct connection *following = LIST_NEXT(connection, next);
+        bufferevent_free(connection->socket);
+        free(connection);
+        connection = following;
     }
     evconnlistener_free(server->listener);
     free(server->answer);

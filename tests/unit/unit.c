@@ -5,13 +5,25 @@
 #include <string.h>
 #include <unistd.h>
 
+void
+unit_fail(const char *file, int line, const char *format, ...)
+{
+    char text[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    print_error("%s\n", text);
+    _fail(file, line); /* fail() of that line; it jumps */
+    abort();
+}
+
 char *
 unit_read_file(const char *path, size_t *size)
 {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
-        fail_msg("cannot read %s", path);
-        return NULL;
+        unit_fail(__FILE__, __LINE__, "cannot read %s", path);
     }
     char *text = NULL;
     size_t used = 0, got = 0;
@@ -46,8 +58,7 @@ unit_write_file(const char *path, const char *bytes, size_t size)
 {
     FILE *file = fopen(path, "we");
     if (file == NULL) {
-        fail_msg("cannot write %s", path);
-        return;
+        unit_fail(__FILE__, __LINE__, "cannot write %s", path);
     }
     size_t written = fwrite(bytes, 1, size, file);
     check(fclose(file) == 0 && written == size, "cannot write %s", path);
@@ -58,8 +69,7 @@ unit_replace(const char *text, const char *part, const char *replacement)
 {
     const char *at = strstr(text, part);
     if (at == NULL) {
-        fail_msg("there is no %s", part);
-        return NULL;
+        unit_fail(__FILE__, __LINE__, "there is no %s", part);
     }
     size_t size = strlen(text) - strlen(part) + strlen(replacement) + 1;
     char *changed = malloc(size);

@@ -12,12 +12,10 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
 /* Fails with a printf text: which row of a table, what came out. */
-#define check(condition, ...)                                                                      \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fail_msg(__VA_ARGS__);                                                                 \
-        }                                                                                          \
-    } while (0)
+#define check(condition, ...) ((condition) ? (void)0 : unit_fail(__FILE__, __LINE__, __VA_ARGS__))
+
+__attribute__((noreturn, format(printf, 3, 4))) void unit_fail(const char *file, int line,
+                                                               const char *format, ...);
 
 /* A whole file, NUL-terminated, owned by the caller. Fails the test when it cannot be read. */
 char *unit_read_file(const char *path, size_t *size);
