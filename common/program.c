@@ -119,8 +119,8 @@ drop_code_pages(struct dl_phdr_info *object, size_t size, void *arg)
         uintptr_t start = (object->dlpi_addr + segment->p_vaddr) / page * page;
         uintptr_t end = object->dlpi_addr + segment->p_vaddr + segment->p_filesz;
         /* It is only advice: where it is not taken, nothing is lost. */
-        (void)madvise((void *)start, end - start,
-                      MADV_DONTNEED); // NOLINT(performance-no-int-to-ptr)
+        // NOLINTNEXTLINE(performance-no-int-to-ptr): an address that the loader gives as a number
+        (void)madvise((void *)start, end - start, MADV_DONTNEED);
     }
     return 0;
 }
