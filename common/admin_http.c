@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/accept_guard.h"
 #include "common/listen.h"
 #include "common/log.h"
 
@@ -15,6 +16,7 @@
 
 struct admin_http {
     struct evhttp *http;
+    struct accept_guard *accept_guard;
     struct admin_http_handlers handlers;
     void *arg;
 };
@@ -66,7 +68,8 @@ admin_on_metrics(struct evhttp_request *request, void *arg)
 }
 
 static bool
-admin_bind(struct admin_http *admin, const char *address, bool or_free_port)
+admin_bind(struct admin_http *admin, struct event_base *base, const char *address,
+           bool or_free_port)
 {
     char reason[LISTEN_ERROR_SIZE], bound[LISTEN_ADDRESS_SIZE];
     int fd = listen_open(address, 0, reason);
@@ -83,8 +86,14 @@ admin_bind(struct admin_http *admin, const char *address, bool or_free_port)
         return false;
     }
     listen_bound_address(fd, bound);
-    if (evhttp_accept_socket_with_handle(admin->http, fd) == NULL) {
+    struct evhttp_bound_socket *socket = evhttp_accept_socket_with_handle(admin->http, fd);
+    if (socket == NULL) {
         (void)evutil_closesocket(fd);
+        return false;
+    }
+    admin->accept_guard =
+        accept_guard_new(base, evhttp_bound_socket_get_listener(socket), NULL, NULL);
+    if (admin->accept_guard == NULL) {
         return false;
     }
     log_info("admin listening", log_s("address", bound));
@@ -115,7 +124,7 @@ admin_http_new(struct event_base *base, const char *address, const char *fallbac
         evhttp_set_cb(admin->http, "/metrics", admin_on_metrics, admin) != 0) {
         goto fail;
     }
-    if (!admin_bind(admin, asked_for ? address : fallback_address, !asked_for)) {
+    if (!admin_bind(admin, base, asked_for ? address : fallback_address, !asked_for)) {
         goto fail;
     }
     return admin;
@@ -131,6 +140,7 @@ admin_http_free(struct admin_http *admin)
     if (admin == NULL) {
         return;
     }
+    accept_guard_free(admin->accept_guard);
     if (admin->http != NULL) {
         evhttp_free(admin->http);
     }

@@ -54,6 +54,17 @@ loop_on_drain_over(evutil_socket_t fd, short what, void *arg)
     loop->handlers.drain_over(loop->arg);
 }
 
+/* libevent's own words go into our log, in our form. */
+static void
+loop_on_library_log(int severity, const char *message)
+{
+    if (severity >= EVENT_LOG_WARN) {
+        log_warn("libevent", log_s("message", message));
+    } else {
+        log_debug("libevent", log_s("message", message));
+    }
+}
+
 struct event_base *
 loop_make_base(void)
 {
@@ -82,6 +93,7 @@ loop_new(const struct loop_handlers *handlers, void *arg)
     loop->handlers = *handlers;
     loop->arg = arg;
     (void)signal(SIGPIPE, SIG_IGN);
+    event_set_log_callback(loop_on_library_log);
     loop->base = loop_make_base();
     if (loop->base == NULL) {
         goto fail;

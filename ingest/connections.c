@@ -5,6 +5,8 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -167,7 +169,10 @@ connection_adopt(struct connections *table, struct connection *connection)
         connection_forget(connection);
         return;
     }
+    const int on = 1;
     connection->http = http;
+    /* Answers to pipelined requests must not wait for the client's delayed ACK. */
+    (void)setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     evhttp_connection_set_closecb(connection->http, connections_on_closed, connection);
     if (atomic_load(&open_connections) > CONNECTIONS_MAX || !index_by_fd(table, connection) ||
         evbuffer_add_cb(bufferevent_get_input(connection->stream), connections_on_bytes,

@@ -1,11 +1,9 @@
 #include "ingest/http_server.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <event2/listener.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,6 +13,7 @@
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "common/accept_guard.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -23,8 +22,7 @@
 #include "ingest/connections.h"
 #include "ingest/ingest_metrics.h"
 
-#define RETRY_AFTER_S  "5"
-#define ACCEPT_PAUSE_S 1
+#define RETRY_AFTER_S "5"
 
 /* evhttp answers a header over its limit with 400; with a limit above ours there is room to say
  * 431. */
@@ -44,7 +42,7 @@ struct http_server {
     struct store *store;
     struct admit *admit;
     struct event *wake_event;
-    struct event *accept_timer;
+    struct accept_guard *accept_guard;
     int wake_fd; /* eventfd: another thread asks for something */
     atomic_bool ready, drain_wanted, stop_wanted;
     pthread_mutex_t lock; /* guards new_secrets */
@@ -144,31 +142,10 @@ server_on_request(struct evhttp_request *request, void *arg)
 }
 
 static void
-server_on_accept_error(struct evconnlistener *listener, void *arg)
+server_on_accept_pause(void *arg)
 {
     struct http_server *server = arg;
-    int error = errno;
-    if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) {
-        log_warn("a connection could not be accepted", log_s("error", strerror(error)));
-        return;
-    }
-    /* The connection stays in the kernel's queue; trying again at once would only spin. */
-    const struct timeval pause = { .tv_sec = ACCEPT_PAUSE_S };
     metrics_add(server->metrics, INGEST_ACCEPT_PAUSES, 1);
-    log_error("accepting pauses", log_s("error", strerror(error)),
-              log_i("seconds", ACCEPT_PAUSE_S));
-    (void)evconnlistener_disable(listener);
-    (void)event_add(server->accept_timer, &pause);
-}
-
-static void
-server_on_accept_again(evutil_socket_t fd, short what, void *arg)
-{
-    struct http_server *server = arg;
-    (void)fd, (void)what;
-    if (server->socket != NULL) {
-        (void)evconnlistener_enable(evhttp_bound_socket_get_listener(server->socket));
-    }
 }
 
 static void
@@ -184,6 +161,8 @@ server_begin_drain(struct http_server *server)
     if (server->socket == NULL) {
         return;
     }
+    accept_guard_free(server->accept_guard);
+    server->accept_guard = NULL;
     evhttp_del_accept_socket(server->http, server->socket);
     server->socket = NULL;
     connections_drain(server->connections, server_on_empty, server);
@@ -257,9 +236,10 @@ server_listen(struct http_server *server, int listen_fd)
     if (server->socket == NULL) {
         return false;
     }
-    struct evconnlistener *listener = evhttp_bound_socket_get_listener(server->socket);
-    evconnlistener_set_error_cb(listener, server_on_accept_error);
-    return true;
+    server->accept_guard =
+        accept_guard_new(server->base, evhttp_bound_socket_get_listener(server->socket),
+                         server_on_accept_pause, server);
+    return server->accept_guard != NULL;
 }
 
 static bool
@@ -281,10 +261,8 @@ server_make(struct http_server *server, int listen_fd)
     server->connections = connections_new(server->base, server->http, server->metrics);
     server->wake_event =
         event_new(server->base, server->wake_fd, EV_READ | EV_PERSIST, server_on_wake, server);
-    server->accept_timer = evtimer_new(server->base, server_on_accept_again, server);
     return server->admit != NULL && server->connections != NULL && server->wake_event != NULL &&
-           server->accept_timer != NULL && event_add(server->wake_event, NULL) == 0 &&
-           server_listen(server, listen_fd);
+           event_add(server->wake_event, NULL) == 0 && server_listen(server, listen_fd);
 }
 
 struct http_server *
@@ -360,6 +338,7 @@ http_server_stop(struct http_server *server)
     }
     /* The store first: it ends what is pending, which answers requests that evhttp still has. */
     store_free(server->store);
+    accept_guard_free(server->accept_guard);
     if (server->http != NULL) {
         evhttp_free(server->http);
     }
@@ -367,9 +346,6 @@ http_server_stop(struct http_server *server)
     admit_free(server->admit);
     if (server->wake_event != NULL) {
         event_free(server->wake_event);
-    }
-    if (server->accept_timer != NULL) {
-        event_free(server->accept_timer);
     }
     if (server->base != NULL) {
         event_base_free(server->base);

@@ -15,8 +15,9 @@
 #define TOLLGATE_VERSION "unknown"
 #endif
 
-#define DELAY_MAX_S 86400      /* no server means more than a day */
-#define EPOCH_FROM  1000000000 /* a reset time above this is a moment, below it a duration (s) */
+#define DELAY_MAX_S   86400      /* no server means more than a day */
+#define EPOCH_FROM    1000000000 /* a reset time above this is a moment, below it a duration (s) */
+#define EPOCH_MS_FROM INT64_C(1000000000000) /* and above this one in milliseconds */
 
 struct transfer {
     LIST_ENTRY(transfer) next;
@@ -109,6 +110,9 @@ read_delay_s(const char *value)
     }
     if (number < 0) {
         return -1;
+    }
+    if (number >= EPOCH_MS_FROM) {
+        number /= 1000;
     }
     if (number >= EPOCH_FROM) {
         number = number > now_s ? number - now_s : 0;

@@ -106,11 +106,13 @@ job_refuse(struct job *job)
     job_end(job);
 }
 
+/* Whoever takes it next may act, so not before a call of ours that may still run has ended. */
 static void
 job_retry(struct job *job, int64_t delay_ms, bool burn)
 {
+    int64_t busy_ms = job->busy_until_mono_ms - clock_mono_ms();
     job->ending = END_RETRY;
-    job->delay_ms = delay_ms;
+    job->delay_ms = delay_ms > busy_ms ? delay_ms : busy_ms;
     job->burn = burn;
     job_end(job);
 }
@@ -234,8 +236,6 @@ static void
 job_back_off(struct job *job, int64_t retry_after_ms)
 {
     int64_t delay_ms = backoff_delay_ms(job->attempts, RETRY_BASE_MS, RETRY_CAP_MS, arc4random());
-    int64_t busy_ms = job->busy_until_mono_ms - clock_mono_ms();
-    delay_ms = delay_ms > busy_ms ? delay_ms : busy_ms;
     job_retry(job, delay_ms > retry_after_ms ? delay_ms : retry_after_ms, true);
 }
 
