@@ -285,6 +285,18 @@ are_secrets(const char *list)
     }
 }
 
+/* Goes into a header as it is: a line break in it would end the header. */
+static bool
+is_header_word(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text <= ' ' || *text > '~') {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool
 are_event_types(const char *list)
 {
@@ -300,7 +312,10 @@ find_conflict(const struct config *config, enum config_program program)
         return "TOLLGATE_NAMESPACE must be 1 to 64 letters, digits, '_', '.' or '-'";
     }
     if (program == CONFIG_WORKER) {
-        return NULL;
+        return is_header_word(config->calcom_api_key)
+                   ? NULL
+                   : "CALCOM_API_KEY must be the key alone, without white space or other signs "
+                     "around it";
     }
     if (config->webhook_secret[0] == '\0' && !config->allow_unsigned) {
         return "WEBHOOK_SECRET is not set; give the secret that you typed into Cal.com's webhook "

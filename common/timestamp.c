@@ -122,6 +122,9 @@ timestamp_parse(const char *text, int64_t *wall_ms)
         return false;
     }
     int64_t minutes = (days_from_civil(year, month, day) * 24 + hour) * 60 + minute - offset;
+    if (minutes < 0 || minutes >= days_from_civil(10000, 1, 1) * 24 * 60) {
+        return false; /* the offset leads out of the years that can be written back */
+    }
     *wall_ms = (minutes * 60 + second) * 1000 + milliseconds;
     return true;
 }

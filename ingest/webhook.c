@@ -213,7 +213,9 @@ read_common(struct json_object *root, struct json_object *payload, bool makes_bo
     if (read_time_ms(payload, "endTime", &wall_ms)) {
         event->end_s = wall_ms / 1000;
     }
-    event->requires_confirmation = json_object_get_boolean(member(payload, "requiresConfirmation"));
+    struct json_object *confirmation = member(payload, "requiresConfirmation");
+    event->requires_confirmation = json_object_is_type(confirmation, json_type_boolean) &&
+                                   json_object_get_boolean(confirmation);
     return NULL;
 }
 

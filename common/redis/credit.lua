@@ -31,7 +31,11 @@ local function ledger_total(ns, account)
     return 0
   end
   local entry = pairs_of(newest[1][2])
-  return entry.balance + entry.held + entry.spent
+  local balance, held, spent = tonumber(entry.balance), tonumber(entry.held), tonumber(entry.spent)
+  if not (is_whole(balance) and is_whole(held) and is_whole(spent)) then
+    return nil, unreadable(account, 'its newest ledger entry tells no balance, held and spent')
+  end
+  return balance + held + spent
 end
 
 -- Gives the account's hash as a table with balance, held and spent as numbers (0 when absent), or

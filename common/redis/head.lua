@@ -67,10 +67,11 @@ local function pairs_of(flat, first)
   return map
 end
 
--- HGETALL as a table; nil when there is no such key.
+-- HGETALL as a table; nil when there is no such hash. Somebody may have put something else under the
+-- key: one such key must not stop everybody's take.
 local function hash_get(key)
-  local flat = redis.call('HGETALL', key)
-  if #flat == 0 then
+  local flat = redis.pcall('HGETALL', key)
+  if flat.err or #flat == 0 then
     return nil
   end
   return pairs_of(flat)

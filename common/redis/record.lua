@@ -34,6 +34,9 @@ local function record(keys, args)
     return 'known'
   end
   local is_new = not b
+  if is_new and redis.call('EXISTS', ns .. 'booking:' .. id) == 1 then
+    error({ err = 'ERR tollgate: ' .. ns .. 'booking:' .. id .. ' is no hash; delete it' })
+  end
   b = b or booking.new(now)
   if not booking.merge(b, kind, created_ms, now, fields) then
     stats_write(ns, counts)

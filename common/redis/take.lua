@@ -137,8 +137,11 @@ function PLAN.accepted(batch, id, b)
     return nil
   end
   local amount = b.charged or 0
-  local _, message = account_of(batch, b.account)
-  if not message then
+  local _, message
+  if b.account then
+    _, message = account_of(batch, b.account)
+  end
+  if b.account and not message then
     _, message = credit.load_for(batch.ns, b.account, 'refund', amount)
   end
   if message then
@@ -193,7 +196,7 @@ end
 local function laid_down(ns, worker)
   local ids = {}
   for _, id in ipairs(redis.call('LRANGE', ns .. 'active:' .. worker, 0, ADOPTED_MOST - 1)) do
-    local have = redis.call('HMGET', ns .. 'booking:' .. id, 'place', 'token')
+    local have = redis.pcall('HMGET', ns .. 'booking:' .. id, 'place', 'token')
     if have[1] == 'active' and have[2]:match('^(.*)/') == worker then
       break
     end

@@ -200,6 +200,22 @@ def test_the_same_webhook_again_and_again(make_gate, dialect, balance, state):
     assert gate.booking(id)["state"] == state
 
 
+@both
+def test_two_subscriptions_tell_everything_twice(make_gate, dialect):
+    """Cal.com's user, team and organisation each have webhooks, and none knows of the others."""
+    gate = make_gate(workers=2, dialect=dialect)
+    gate.credit(ANN, balance=1)
+    gate.fake.config(webhookUrl=[gate.ingest.url] * 3)
+    yes, no = gate.fake.book(ANN)["id"], gate.fake.book(ANN)["id"]
+    assert gate.wait_settled(yes)["state"] == "accepted" and gate.wait_settled(no)["state"] == "rejected"
+    assert [len(gate.fake.calls(id)) for id in (yes, no)] == [1, 1]
+    gate.fake.cancel(yes)
+    wait_for(lambda: gate.booking(yes)["state"] == "cancelled", what="the cancellation")
+    gate.wait_idle()
+    assert movements(gate) == [("hold", 1), ("capture", 1), ("refund", 1)] and purses(gate) == (1, 0, 0)
+    assert len(decisions(gate)) == 2
+
+
 def test_other_event_types_are_none_of_our_business(make_gate):
     gate = make_gate(ingest_env={"TOLLGATE_EVENT_TYPES": "1207,1208"}, fake_arguments=AUTO)
     gate.credit(ANN, balance=5)

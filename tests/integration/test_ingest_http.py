@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from harness import Door, House, request, sample, wait_for, webhook
+from harness import House, sample, wait_for
+from wire import Door, request, webhook
 
 MIB = 1024 * 1024
 REQUEST_S = 10  # CONNECTIONS_REQUEST_MS; looked at once a second

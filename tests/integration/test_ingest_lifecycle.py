@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from harness import BUILD, SECRET, TIMEOUT, Door, Ingest, free_port, request, sample, sign, wait_for, webhook
+from harness import BUILD, SECRET, TIMEOUT, Ingest, free_port, sample, sign, wait_for
+from wire import Door, request, webhook
 
 PROGRAM = str(BUILD / "tollgate-ingest")
 SETTINGS = ["REDIS_URL", "TOLLGATE_NAMESPACE", "TOLLGATE_LISTEN", "TOLLGATE_ADMIN_LISTEN", "WEBHOOK_SECRET",

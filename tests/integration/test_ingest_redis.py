@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from harness import Door, request, sample, wait_for, webhook
+from harness import sample, wait_for
+from wire import Door, request, webhook
 
 LIMIT_S = 1.6  # ADMIT_TIMEOUT_MS and what a busy machine adds
 

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 import harness
-from harness import SAMPLES, SECRET, Door, sample, sign, to_bytes, webhook
+from harness import SAMPLES, SECRET, sample, sign, to_bytes
+from wire import Door, request, webhook
 
 ONE_TIME_PASSWORD = "6d0f6f9e-6a0b-4d67-9d5f-0f6a1c1f7c55"
 
@@ -138,7 +139,7 @@ def test_malformed_bodies_are_refused_by_what_is_missing(door):
     payload = whole["payload"]
     without_email = {**payload, "responses": {}, "attendees": []}
     for body, reason in [
-            (b"", "not JSON"), (b"{", "not JSON"), (b"hello", "not JSON"), (b"\xff\xfe{}", "not JSON"),
+            (b"", "not JSON"), (b"{", "not JSON"), (b"hello", "not JSON"), (b"\xff\xfe{}", "not UTF-8"),
             (b"null", "triggerEvent is missing"), (b"[]", "triggerEvent is missing"),
             (b"{}", "triggerEvent is missing"), (b'"x"', "triggerEvent is missing"),
             (sample("BOOKING_REQUESTED") + b"x", "not JSON"),
@@ -188,7 +189,7 @@ def test_the_same_webhook_at_once_is_queued_once(door):
     def send():
         with door.wire() as wire:
             start.wait()
-            answers.append(wire.ask(harness.request(webhook(7))).status)
+            answers.append(wire.ask(request(webhook(7))).status)
 
     threads = [threading.Thread(target=send) for _ in range(8)]
     for thread in threads:
@@ -214,7 +215,7 @@ def test_a_payment_that_became_a_request_is_queued(door):
 def test_bookings_are_queued_in_the_order_of_their_answers(door):
     wires = [door.wire() for _ in range(6)]
     for id in range(1, 121):
-        assert wires[id % 6].ask(harness.request(webhook(id))).status == 202
+        assert wires[id % 6].ask(request(webhook(id))).status == 202
     for wire in wires:
         wire.close()
     assert door.queue() == [str(id) for id in range(1, 121)]
@@ -293,7 +294,7 @@ def test_unsigned_webhooks_are_taken_when_asked_for(house):
     door = Door(house, TOLLGATE_ALLOW_UNSIGNED="yes", WEBHOOK_SECRET="")
     assert door.ask(webhook(1), secret=None).status == 202
     assert door.ask(webhook(2), headers={"X-Cal-Signature-256": "no-secret-provided"}).status == 202
-    assert door.ask(webhook(3), secret="whatever").status == 401, "nothing to check it with"
+    assert door.ask(webhook(3), secret="whatever").status == 202, "there is nothing to check it with"
     assert door.ask(b"false", secret=None).status == 400
     assert door.ingest.log_lines(level="warn")[0]["msg"].startswith("TOLLGATE_ALLOW_UNSIGNED=yes")
 
@@ -348,7 +349,7 @@ def test_2000_webhooks_over_32_connections_are_all_recorded(house):
 
     def send(first):
         with door.wire() as wire:
-            answers.extend(wire.ask(harness.request(webhook(id))).status for id in range(first, 2001, 32))
+            answers.extend(wire.ask(request(webhook(id))).status for id in range(first, 2001, 32))
 
     threads = [threading.Thread(target=send, args=(first,)) for first in range(1, 33)]
     for thread in threads:

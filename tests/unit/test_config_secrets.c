@@ -108,10 +108,17 @@ test_secret_files(void **state)
         env_load(&config, CONFIG_INGEST);
         assert_string_equal(config.webhook_secret, FILES[i].secret);
         config_release(&config);
-        env_load(&config, CONFIG_WORKER);
-        assert_string_equal(config.calcom_api_key, FILES[i].secret);
-        config_release(&config);
     }
+    unit_write_file(path, "cal_k\n", 6);
+    struct config worker;
+    env_load(&worker, CONFIG_WORKER);
+    assert_string_equal(worker.calcom_api_key, "cal_k");
+    config_release(&worker);
+    /* The key becomes a header's end: nothing but the key may stand in the file. */
+    unit_write_file(path, "cal_k\r\n", 7);
+    FAILS(CONFIG_WORKER, "CALCOM_API_KEY");
+    unit_write_file(path, "cal_k x", 7);
+    FAILS(CONFIG_WORKER, "CALCOM_API_KEY");
     /* One newline only: a second one is white space around the secret. */
     unit_write_file(path, "a\n\n", 3);
     FAILS(CONFIG_INGEST, "WEBHOOK_SECRET");

@@ -376,7 +376,10 @@ test_nul_inside_texts(void **state)
 static void
 test_invalid_utf8(void **state)
 {
-    static const char *const BYTES[] = { "\xff", "\x80", "\xc3", "\xc3(", "\xe2\x82", "\xc3\xc3" };
+    static const char *const BYTES[] = { "\xff", "\x80", "\xc3", "\xc3(", "\xe2\x82", "\xc3\xc3",
+                                         /* overlong, surrogates, beyond U+10FFFF */
+                                         "\xc0\xaf", "\xe0\x80\xaf", "\xf0\x80\x80\xaf",
+                                         "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80" };
     size_t size;
     char *body = read_sample("BOOKING_REQUESTED.json", &size);
     (void)state;
