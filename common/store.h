@@ -87,6 +87,7 @@ struct store_job {
     unsigned attempts;  /* failed so far */
     bool fresh;         /* may be acted on without a look */
     bool guide;         /* the guide's flow: Cal.com had accepted it before it was decided */
+    int64_t busy_ms;    /* for so long a call of a worker that left may still run: look only */
 };
 
 struct store_batch {

@@ -161,6 +161,7 @@ enum {
     JOB_ATTEMPTS,
     JOB_FRESH,
     JOB_GUIDE,
+    JOB_BUSY,
     JOB_FIELDS
 };
 
@@ -179,6 +180,7 @@ read_job(const struct redis_reply *reply, struct store_job *job)
     job->cost = redis_reply_integer(redis_reply_at(reply, JOB_COST));
     job->attempts = (unsigned)redis_reply_integer(redis_reply_at(reply, JOB_ATTEMPTS));
     job->fresh = redis_reply_integer(redis_reply_at(reply, JOB_FRESH)) == 1;
+    job->busy_ms = redis_reply_integer(redis_reply_at(reply, JOB_BUSY));
     job->guide = redis_reply_integer(redis_reply_at(reply, JOB_GUIDE)) == 1;
     return true;
 }

@@ -34,6 +34,7 @@ struct worker {
     struct governor governor;
     struct settler *settler;
     struct intake *intake;
+    bool worked; /* was ready once: from then on a wrong policy file stops nothing */
     bool failed; /* stopped because it cannot work: exit status 1 */
 };
 
@@ -79,12 +80,13 @@ worker_on_store_ready(void *arg)
 {
     struct worker *worker = arg;
     const char *error = store_policy_error(worker->store);
-    if (error != NULL && worker->config.policy_file[0] != '\0' && !loop_is_draining(worker->loop)) {
+    if (error != NULL && worker->config.policy_file[0] != '\0' && !worker->worked) {
         log_error("TOLLGATE_POLICY_FILE does not load", log_s("error", error));
         worker->failed = true;
         loop_stop(worker->loop);
         return;
     }
+    worker->worked = true;
     intake_kick(worker->intake);
 }
 

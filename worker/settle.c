@@ -246,6 +246,10 @@ job_on_seen(struct job *job, enum booking_status status)
     struct plan plan = plan_next(job->goal, status, job->guide);
     if (plan.settle) {
         job_settle(job, plan.outcome);
+    } else if (job->busy_until_mono_ms > clock_mono_ms() && !job->acted) {
+        (void)snprintf(job->detail, sizeof job->detail,
+                       "another worker's call for it may still run");
+        job_retry(job, 0, false);
     } else if (!job->acted) {
         job_call(job, plan.call);
     } else if (job->unanswered) {
@@ -426,6 +430,7 @@ settler_take(struct settler *settler, const struct store_job *taken)
     job->cost = taken->cost;
     job->attempts = taken->attempts;
     job->guide = taken->guide;
+    job->busy_until_mono_ms = taken->busy_ms > 0 ? clock_mono_ms() + taken->busy_ms : 0;
     LIST_INSERT_HEAD(&settler->jobs, job, next);
     settler->count++;
     metrics_set(settler->parts.metrics, WORKER_IN_HAND, (int64_t)settler->count);

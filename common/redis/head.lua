@@ -29,6 +29,10 @@ local SCHEMA = 1
 -- How many entries people and dashboards can look back on. Trimmed ones stay counted in `stats`.
 local DECISIONS_KEPT = 10000
 
+-- After a worker left with a booking in hand, for how long (ms, from its take) its call to Cal.com may
+-- still run: the next one may look at once, but asks for nothing before.
+local UNFINISHED_CALL_MS = 30000
+
 -- A worker has one blocking pop at a time; more than one name lies unadopted only after answers were
 -- lost.
 local ADOPTED_MOST = 16

@@ -169,6 +169,9 @@ local function leave_one(ns, id, worker, now, keep_ms)
   if b.place == 'active' and b.token:match('^(.*)/') ~= worker then
     booking.set(b, 'again', '1')
   else
+    if b.place == 'active' then
+      booking.set(b, 'busy_until_ms', b.taken_ms + UNFINISHED_CALL_MS)
+    end
     queue.give_back(ns, id, b)
   end
   booking.save(ns, id, b, now, keep_ms)

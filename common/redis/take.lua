@@ -174,7 +174,7 @@ end
 local function job_of(batch, id, b)
   return { id, b.token, booking.goal(b) or 'look', b.uid or '', b.account or '', b.reason or '',
     integer(b.cost or 0), integer(b.attempts), is_fresh(batch, b) and '1' or '0',
-    booking.is_guide(b) and '1' or '0' }
+    booking.is_guide(b) and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)) }
 end
 
 -- A take whose answer was lost on the way is asked for again under the same number.

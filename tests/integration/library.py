@@ -43,6 +43,7 @@ class Job(NamedTuple):
     attempts: int
     fresh: bool
     guide: bool
+    busy_ms: int  # until which a call of a worker that left may still run
 
 
 class Batch(NamedTuple):
@@ -57,8 +58,9 @@ class Batch(NamedTuple):
 
 def read_job(fields: List[str]) -> Job:
     assert len(fields) == len(Job._fields), f"a job with holes: {fields}"
-    id_, token, goal, uid, account, reason, cost, attempts, fresh, guide = fields
-    return Job(id_, token, goal, uid, account, reason, int(cost), int(attempts), fresh == "1", guide == "1")
+    id_, token, goal, uid, account, reason, cost, attempts, fresh, guide, busy = fields
+    return Job(id_, token, goal, uid, account, reason, int(cost), int(attempts), fresh == "1", guide == "1",
+               int(busy))
 
 
 class Library:

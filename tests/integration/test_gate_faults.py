@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from harness import API_KEY, ANN, BOTH, CONFIRM, DECLINE, acts, looks, movements, purses
-from harness import unknown_booking, wait_for, wait_place
+from harness import API_KEY, wait_for
+from outcomes import ANN, BOTH, CONFIRM, DECLINE, acts, looks, movements, purses, unknown_booking, wait_place
 
 CAPTURED = [("hold", 1), ("capture", 1)]
 RELEASED = [("hold", 1), ("release", 1)]

@@ -3,7 +3,8 @@ the account follows, once, and nothing stays held."""
 
 import pytest
 
-from harness import ANN, BOTH, CONFIRM, DECLINE, acts, looks, movements, now_iso, purses, wait_for, wait_place
+from harness import now_iso, wait_for
+from outcomes import ANN, BOTH, CONFIRM, DECLINE, acts, looks, movements, purses, wait_place
 
 RELEASED = [("hold", 1), ("release", 1)]
 CAPTURED = [("hold", 1), ("capture", 1)]

@@ -4,7 +4,8 @@ import signal
 
 import pytest
 
-from harness import ANN, BOB, movements, now_iso, purses, wait_for, wait_place
+from harness import now_iso, wait_for
+from outcomes import ANN, BOB, movements, purses, wait_place
 
 REFUSED = ["the policy is refused; the one in force stays", "TOLLGATE_POLICY_FILE does not load",
            "TOLLGATE_POLICY_FILE cannot be used", "the policy stays as it is"]

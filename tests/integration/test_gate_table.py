@@ -5,8 +5,9 @@ Each row is made by hand: the booking changes in the fake without a word to the 
 
 import pytest
 
-from harness import ANN, BOTH, CONFIRM, DECLINE, DECLINED, acts, looks, movements, now_iso, purses, sample
-from harness import unknown_booking, wait_for, wait_place
+from harness import now_iso, sample, wait_for
+from outcomes import ANN, BOTH, CONFIRM, DECLINE, DECLINED, acts, looks, movements, purses, unknown_booking
+from outcomes import wait_place
 
 GONE = 990001
 AUTO = ["--event-type", "7:auto"]

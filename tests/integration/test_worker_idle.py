@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from harness import ANN, API_KEY, BOTH, BUILD, SECRET, wait_for, wait_place
+from harness import API_KEY, BUILD, SECRET, wait_for
+from outcomes import ANN, BOTH, wait_place
 
 KIB = 1024
 FILLER = "cal_wrong_key_of_a_test"
