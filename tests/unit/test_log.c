@@ -88,7 +88,8 @@ logged_json(void)
     check(length <= LOG_LINE_SIZE, "%zu bytes", length);
     struct json_tokener *tokener = json_tokener_new();
     assert_non_null(tokener);
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+    /* Not strict: json-c 0.18 then refuses every non-ASCII letter. */
+    json_tokener_set_flags(tokener, JSON_TOKENER_VALIDATE_UTF8);
     struct json_object *root = json_tokener_parse_ex(tokener, text, (int)length);
     enum json_tokener_error error = json_tokener_get_error(tokener);
     json_tokener_free(tokener);
