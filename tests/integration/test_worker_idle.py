@@ -14,9 +14,9 @@ FILLER = "cal_wrong_key_of_a_test"
 release_only = pytest.mark.skipif(BUILD.name != "release", reason="sanitizers and debug builds cost more")
 
 
-def memory_kib(pid):
+def memory_kib(pid, kind="VmRSS"):
     with open(f"/proc/{pid}/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+        return next(int(line.split()[1]) for line in status if line.startswith(kind + ":"))
 
 
 def cpu_ticks(pid):
@@ -90,15 +90,16 @@ def test_work_leaves_no_fat(make_gate):
     """A thousand bookings later it is hardly bigger, and holds no more files than it may keep."""
     gate = make_gate()
     gate.credit(ANN, balance=500)
-    for _ in range(2):
+    for _ in range(6):
         gate.fake.book(ANN, count=250)
         gate.wait_idle()
-    before = memory_kib(gate.worker.pid)
+    # By now the allocator has settled. The libraries' code comes back from the page cache as it is used; what may not grow is our own.
+    before = memory_kib(gate.worker.pid, "RssAnon")
     for _ in range(4):
         gate.fake.book(ANN, count=250)
         gate.wait_idle()
-    assert gate.client.hlen(gate.key("done")) == 1500
-    assert memory_kib(gate.worker.pid) - before < 1 * KIB
+    assert gate.client.hlen(gate.key("done")) == 2500
+    assert memory_kib(gate.worker.pid, "RssAnon") - before < 1 * KIB
     assert open_files(gate.worker.pid) < 64 + 20
 
 
@@ -118,7 +119,9 @@ def test_no_secret_is_logged_not_even_at_debug(make_gate, dialect):
         if fault:
             gate.fake.fault(action="act", **fault)
         made = gate.fake.book(ANN, notes="my-private-note")
-        wait_for(lambda: gate.booking(made["id"]).get("place") in ("none", "dead", "retry"), what="an end")
+        # A retry of an earlier booking may meet a later fault; calls are held after a refused key.
+        wait_for(lambda: gate.booking(made["id"]).get("place") in ("none", "dead", "retry")
+                 or "refuses the key" in gate.worker.log_text(), what="an end")
         bodies.append(made["uid"])
     other = gate.add_worker(CALCOM_API_KEY=FILLER)
     other.wait_ready()
