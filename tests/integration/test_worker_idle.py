@@ -93,7 +93,8 @@ def test_work_leaves_no_fat(make_gate):
     for _ in range(6):
         gate.fake.book(ANN, count=250)
         gate.wait_idle()
-    # By now the allocator has settled. The libraries' code comes back from the page cache as it is used; what may not grow is our own.
+    # By now the allocator has settled. The libraries' code comes back from the page cache as it is used;
+    # what may not grow is our own.
     before = memory_kib(gate.worker.pid, "RssAnon")
     for _ in range(4):
         gate.fake.book(ANN, count=250)
