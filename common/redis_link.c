@@ -434,12 +434,6 @@ redis_link_free(struct redis_link *link)
     free(link);
 }
 
-bool
-redis_link_is_ready(const struct redis_link *link)
-{
-    return link->state == READY;
-}
-
 void
 redis_link_command(struct redis_link *link, int64_t timeout_ms, int argc, const char **argv,
                    const size_t *lengths, redis_done_cb *done, void *arg)

@@ -60,8 +60,6 @@ redis_link_new(struct event_base *base, const char *url, const char *name,
  * Must not be called from inside a callback of this link. */
 void redis_link_free(struct redis_link *link);
 
-bool redis_link_is_ready(const struct redis_link *link);
-
 /*
  * Sends a command; the arguments are copied. timeout_ms: time for the answer, 0 for none (blocking
  * commands). While the link is not ready the command ends as UNSENT.
