@@ -162,6 +162,9 @@ enum {
     JOB_FRESH,
     JOB_GUIDE,
     JOB_BUSY,
+    JOB_SEAT,
+    JOB_SERIES,
+    JOB_PAID,
     JOB_FIELDS
 };
 

@@ -4,15 +4,26 @@
 
 local credit = {}
 
--- What a movement does to each purse, per credit. Two kinds of entry move nothing: `waive` puts on
--- record what a booking would have cost when the host let it through against our "no", `adjust`
--- what somebody changed by hand.
+-- What a movement does to each purse, per credit. `waive` moves nothing: it puts on record what a
+-- booking would have cost when the host let it through against our "no". A reschedule's `move` takes
+-- what the old booking was charged, or (move_held) what it still held; either is held by the new one.
 local MOVEMENTS = {
+  grant = { balance = 1, held = 0, spent = 0 },
+  adjust = { balance = 1, held = 0, spent = 0 },
   hold = { balance = -1, held = 1, spent = 0 },
   capture = { balance = 0, held = -1, spent = 1 },
   release = { balance = 1, held = -1, spent = 0 },
   refund = { balance = 1, held = 0, spent = -1 },
+  move = { balance = 0, held = 1, spent = -1 },
+  move_held = { balance = 0, held = 0, spent = 0 },
+  waive = { balance = 0, held = 0, spent = 0 },
 }
+
+-- These change what was ever granted.
+local GRANTS = { grant = true, adjust = true }
+
+-- The name that a movement has in the ledger, where it differs.
+local LEDGER_KIND = { move_held = 'move' }
 
 -- Under this key a loaded account carries what its newest ledger entry adds up to. A number, so that it
 -- cannot be one of the operator's fields.
@@ -64,29 +75,52 @@ end
 
 -- Moves credits in a loaded account (and nowhere else).
 function credit.apply(purses, kind, amount)
-  local movement = MOVEMENTS[kind]
-  for purse, sign in pairs(movement) do
+  for purse, sign in pairs(MOVEMENTS[kind]) do
     purses[purse] = purses[purse] + sign * amount
   end
 end
 
--- Loads an account for one movement to come. The second answer says why that cannot be: the account
--- cannot be read, or a purse would leave the range in which numbers are exact.
-function credit.load_for(ns, account, kind, amount)
-  local purses, message = credit.load(ns, account)
-  for purse, sign in pairs(not message and MOVEMENTS[kind] or {}) do
-    if not is_whole((purses and purses[purse] or 0) + sign * amount) then
-      return nil, unreadable(account,
-        'a ' .. kind .. ' of ' .. integer(amount) .. ' takes ' .. purse .. ' beyond what a number can hold')
+-- An error text when a purse left the range in which numbers are exact; `kind` and `amount` name the
+-- movement that did it.
+function credit.out_of_range(account, purses, kind, amount)
+  for _, purse in ipairs({ 'balance', 'held', 'spent' }) do
+    if not is_whole(purses[purse]) then
+      return unreadable(account, 'a ' .. (LEDGER_KIND[kind] or kind) .. ' of ' .. integer(amount) .. ' takes '
+        .. purse .. ' beyond what a number can hold')
     end
   end
-  return purses, message
 end
 
-local function ledger_add(ns, account, kind, amount, purses, booking, by, note)
-  redis.call('XADD', ns .. 'ledger:' .. account, '*', 'kind', kind, 'amount', integer(amount),
-    'booking', booking, 'balance', integer(purses.balance), 'held', integer(purses.held),
-    'spent', integer(purses.spent), 'by', by, 'note', note)
+function credit.nobody()
+  return { balance = 0, held = 0, spent = 0 }
+end
+
+-- Loads an account for one movement to come. The second answer says why that cannot be.
+function credit.load_for(ns, account, kind, amount)
+  local purses, message = credit.load(ns, account)
+  if message then
+    return nil, message
+  end
+  local after = credit.nobody()
+  for purse in pairs(after) do
+    after[purse] = purses and purses[purse] or 0
+  end
+  credit.apply(after, kind, amount)
+  return purses, credit.out_of_range(account, after, kind, amount)
+end
+
+-- entry: booking, by, note, and where there are such: key, from (see credit.move).
+local function ledger_add(ns, account, kind, amount, purses, entry)
+  local fields = { 'kind', LEDGER_KIND[kind] or kind, 'amount', integer(amount), 'booking', entry.booking or '',
+    'balance', integer(purses.balance), 'held', integer(purses.held), 'spent', integer(purses.spent),
+    'by', entry.by or 'tollgate', 'note', entry.note or '' }
+  for _, name in ipairs({ 'key', 'from' }) do
+    if entry[name] then
+      fields[#fields + 1] = name
+      fields[#fields + 1] = entry[name]
+    end
+  end
+  return redis.call('XADD', ns .. 'ledger:' .. account, '*', unpack(fields))
 end
 
 -- The operator may HSET a balance at any time. What was last known is the newest ledger entry; a
@@ -94,22 +128,38 @@ end
 local function adjust(ns, account, purses)
   local difference = purses.balance + purses.held + purses.spent - purses[LEDGER_TOTAL]
   if difference ~= 0 then
-    ledger_add(ns, account, 'adjust', difference, purses, '', 'redis-cli', 'set by hand')
+    ledger_add(ns, account, 'adjust', difference, purses, { by = 'redis-cli', note = 'set by hand' })
     purses[LEDGER_TOTAL] = purses[LEDGER_TOTAL] + difference
   end
 end
 
 -- One movement: the hash and the ledger change together. `purses` is what credit.load gave in this
--- same call (nil: there is no such account; all but a `waive` make it); it is brought up to date. `note` is for
--- people.
-function credit.move(ns, account, purses, kind, amount, booking, note)
-  purses = purses or { balance = 0, held = 0, spent = 0, [LEDGER_TOTAL] = ledger_total(ns, account) }
+-- same call (nil: there is no such account; all but a `waive` make it); it is brought up to date.
+-- entry:
+--   booking  whose movement it is; none for a grant
+--   by       who: `tollgate` when absent
+--   note     for people
+--   key      the idempotency key that the caller gave
+--   from     the booking that a `move` takes the credits from
+-- Answers purses and the ID of the ledger's entry.
+function credit.move(ns, account, purses, kind, amount, entry)
+  if not purses then
+    purses = credit.nobody()
+    purses[LEDGER_TOTAL] = ledger_total(ns, account)
+  end
   adjust(ns, account, purses)
+  credit.apply(purses, kind, amount)
+  if GRANTS[kind] then
+    purses[LEDGER_TOTAL] = purses[LEDGER_TOTAL] + amount
+  end
   if kind ~= 'waive' then
-    credit.apply(purses, kind, amount)
     redis.call('HSET', ns .. 'credit:' .. account, 'balance', integer(purses.balance),
       'held', integer(purses.held), 'spent', integer(purses.spent))
   end
-  ledger_add(ns, account, kind, amount, purses, booking, 'tollgate', note)
-  return purses
+  return purses, ledger_add(ns, account, kind, amount, purses, entry)
+end
+
+-- Books what was set by hand, and nothing else.
+function credit.book(ns, account, purses)
+  adjust(ns, account, purses)
 end

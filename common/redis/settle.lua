@@ -49,7 +49,7 @@ local function plan_movement(ns, b, rule)
 end
 
 local function write_movement(ns, id, b, kind, movement, note)
-  credit.move(ns, b.account, movement.purses, kind, movement.amount, id, note)
+  credit.move(ns, b.account, movement.purses, kind, movement.amount, { booking = id, note = note })
   booking.set(b, 'held', 0)
   if kind == 'capture' then
     booking.set(b, 'charged', movement.amount)

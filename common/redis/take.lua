@@ -33,7 +33,7 @@ end
 local function move(batch, id, b, kind, amount, note)
   if amount > 0 then
     batch.purses[b.account] =
-      credit.move(batch.ns, b.account, batch.purses[b.account], kind, amount, id, note)
+      credit.move(batch.ns, b.account, batch.purses[b.account], kind, amount, { booking = id, note = note })
   end
 end
 
@@ -174,7 +174,8 @@ end
 local function job_of(batch, id, b)
   return { id, b.token, booking.goal(b) or 'look', b.uid or '', b.account or '', b.reason or '',
     integer(b.cost or 0), integer(b.attempts), is_fresh(batch, b) and '1' or '0',
-    booking.is_guide(b) and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)) }
+    booking.is_guide(b) and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)),
+    b.seat or '', '0', (b.payment_ms or b.paid == 'yes') and '1' or '0' }
 end
 
 -- A take whose answer was lost on the way is asked for again under the same number.

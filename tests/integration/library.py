@@ -44,6 +44,9 @@ class Job(NamedTuple):
     fresh: bool
     guide: bool
     busy_ms: int  # until which a call of a worker that left may still run
+    seat: str
+    series: bool  # one of several of an identified series
+    paid: bool
 
 
 class Batch(NamedTuple):
@@ -58,9 +61,9 @@ class Batch(NamedTuple):
 
 def read_job(fields: List[str]) -> Job:
     assert len(fields) == len(Job._fields), f"a job with holes: {fields}"
-    id_, token, goal, uid, account, reason, cost, attempts, fresh, guide, busy = fields
+    id_, token, goal, uid, account, reason, cost, attempts, fresh, guide, busy, seat, series, paid = fields
     return Job(id_, token, goal, uid, account, reason, int(cost), int(attempts), fresh == "1", guide == "1",
-               int(busy))
+               int(busy), seat, series == "1", paid == "1")
 
 
 class Library:
@@ -94,10 +97,10 @@ class Library:
         return self.call("record", id_, kind, created, keep_ms, *flat)
 
     def take(self, worker: str = "w", number: Any = None, count: Any = 100, fresh_ms: Any = 1000,
-             lease_ms: Any = 10000, keep_ms: Any = KEEP_MS) -> Batch:
+             lease_ms: Any = 10000, keep_ms: Any = KEEP_MS, mode: str = "decide") -> Batch:
         if number is None:
             number = next(self.numbers.setdefault(worker, itertools.count(1)))
-        left, next_due, jobs = self.call("take", worker, number, count, fresh_ms, lease_ms, keep_ms)
+        left, next_due, jobs = self.call("take", worker, number, count, fresh_ms, lease_ms, keep_ms, mode)
         return Batch(left, next_due, [read_job(job) for job in jobs])
 
     def take_one(self, **args: Any) -> Job:
@@ -105,12 +108,17 @@ class Library:
         assert len(batch.jobs) == 1, batch
         return batch.jobs[0]
 
-    def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS) -> List[str]:
-        return self.call("settle", job.id, job.token, outcome, keep_ms, note)
+    def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS, covers: str = "booking",
+               calls: str = "") -> List[str]:
+        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls)
 
     def retry(self, job: Job, delay_ms: Any = 0, burn: bool = True, why: str = "a 502",
-              keep_ms: Any = KEEP_MS) -> List[Any]:
-        return self.call("retry", job.id, job.token, delay_ms, int(burn), keep_ms, why)
+              keep_ms: Any = KEEP_MS, calls: str = "") -> List[Any]:
+        return self.call("retry", job.id, job.token, delay_ms, int(burn), keep_ms, why, calls)
+
+    def join(self, job: Job, series: str, keep_ms: Any = KEEP_MS, calls: str = "") -> List[Any]:
+        """What a look at an occurrence told: the series it is in, '' for none."""
+        return self.call("join", job.id, job.token, series, keep_ms, calls)
 
     def give_back(self, job: Job, keep_ms: Any = KEEP_MS) -> List[str]:
         return self.call("give_back", job.id, job.token, keep_ms)
