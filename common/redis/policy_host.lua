@@ -97,7 +97,7 @@ local function check_answer(answer)
 end
 
 -- Runs the policy on one booking. Answers {accept, cost, reason} or nil and an error text.
-function policy_host.decide(policy, id, b, account, terms, now)
+function policy_host.decide(policy, id, b, account, terms, now, _)
   local ran, answer =
     pcall(policy.decide, booking_view(id, b), copy(account), copy(terms), math.floor(now / 1000))
   if not ran then
