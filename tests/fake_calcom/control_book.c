@@ -61,7 +61,7 @@ read_reschedule(const struct order *order, struct form *form)
     return form->count == 1 ? NULL : "one booking cannot be moved to several";
 }
 
-/* Default: in seven days, on the full hour; each booking has an hour of its own, because two requests
+/* Default: in seven days, on the full hour; each booking has an hour of its own: two requests
  * of one booker for one time are taken for twins. */
 static const char *
 read_start(const struct order *order, struct form *form)
