@@ -31,7 +31,7 @@ local function predecessor(batch, id, b)
     return { wait = WAIT_MS }
   end
   local held, charged = old.held or 0, old.charged or 0
-  if old.state == 'rejecting' or held + charged == 0 then
+  if old.state == 'rejecting' or (held + charged == 0 and old.state ~= 'accepted') then
     return nil
   end
   if held > 0 then

@@ -1,12 +1,14 @@
 -- The Book Club's policy: a member may book while there is enough credit.
 --
---   booking  id, uid, account, email, event_type, start and end and received (epoch seconds)
+--   booking  id, uid, account, email, event_type, start and end and received (epoch seconds),
+--            answers, metadata (tables), reschedule, occurrence, occurrences, open; see policy_host.lua
 --   account  the account's hash (balance, held, spent are numbers), nil for somebody unknown
 --   terms    `cost` and `cost:<eventTypeId>` in credits (1 when neither is set)
 --   now      epoch seconds
 --
 -- Fields the operator may set on an account: `blocked` (anything but empty, 0, no or false blocks),
--- `expires` (YYYY-MM-DD: to the end of that day, UTC; or epoch seconds).
+-- `expires` (YYYY-MM-DD: to the end of that day, UTC; or epoch seconds), `email` (where accounts are
+-- member numbers: the addresses that may use it).
 -- The reason of a "no" is what Cal.com tells the member. An error() parks the booking for a person.
 
 local function whole_number(text, name)
@@ -19,6 +21,16 @@ end
 
 local function is_set(flag)
   return flag ~= nil and flag ~= '' and flag ~= '0' and flag ~= 'no' and flag ~= 'false'
+end
+
+-- Whether an address is in a list, separated by commas, semicolons or spaces.
+local function is_among(address, list)
+  for one in string.gmatch(string.lower(list), '[^,; ]+') do
+    if one == address then
+      return true
+    end
+  end
+  return false
 end
 
 -- Days since 1970-01-01 of a civil date (Howard Hinnant's days_from_civil).
@@ -67,8 +79,14 @@ return function(booking, account, terms, now)
     return { accept = false, cost = cost, reason = reason }
   end
 
+  if not booking.account then
+    return no('This booking names no member account.')
+  end
   if not account then
     return no('There is no member account for ' .. booking.account .. '.')
+  end
+  if booking.account ~= booking.email and is_set(account.email) and not is_among(booking.email, account.email) then
+    return no('The member number does not belong to this e-mail address.')
   end
   if is_set(account.blocked) then
     return no('Your account is blocked; please contact us.')

@@ -9,16 +9,25 @@ local compiled = {}
 -- The chunk is compiled behind locals of these names that are nil: a policy sees tables, never
 -- Redis, and cannot reach what is behind a table. They stand on the policy's own first line, so the
 -- line numbers in its errors are right; a text that starts as bytecode does is no bytecode then.
-local HIDDEN = 'local redis,server,_G,load,loadstring,rawget,rawset,rawequal,getmetatable,setmetatable,'
+local HIDDEN = 'local tollgate_step=...;local redis,server,_G,load,loadstring,rawget,rawset,rawequal,getmetatable,setmetatable,'
   .. 'collectgarbage,gcinfo,coroutine,cjson,cmsgpack,struct,bit;'
 
 -- Answers the policy's function, or nil and an error text that begins with `policy:LINE:`.
 function policy_host.compile(text)
-  local chunk, message = loadstring(HIDDEN .. text, '=policy')
+  if text:byte(1) == 27 then
+    return nil, 'policy: bytecode is no policy'
+  end
+  local stepped, message = policy_steps.insert(text)
+  if not stepped then
+    return nil, message
+  end
+  local chunk
+  chunk, message = loadstring(HIDDEN .. stepped, '=policy')
   if not chunk then
     return nil, message
   end
-  local ran, decide = pcall(chunk)
+  policy_steps.reset()
+  local ran, decide = pcall(chunk, policy_steps.step)
   if not ran then
     return nil, tostring(decide)
   end
@@ -44,9 +53,32 @@ function policy_host.current(ns)
   return { sha = sha, decide = compiled[sha] }
 end
 
--- What the policy is shown of a booking: a copy, so that it cannot change ours.
-local function booking_view(id, b)
+-- A JSON object of the record as a table; empty when there is none.
+local function object_of(text)
+  local read, value = pcall(cjson.decode, text or '{}')
+  if not read or type(value) ~= 'table' then
+    return {}
+  end
+  for key, member in pairs(value) do
+    if member == cjson.null then
+      value[key] = nil
+    end
+  end
+  return value
+end
+
+-- What the policy is shown of a booking: a copy, so that it cannot change ours. `extra`:
+--   reschedule    it replaces a booking whose credits the balance shown includes
+--   occurrence    which one of its series it is, of how many `occurrences`
+--   open          how many other bookings its account holds or has, not over yet
+local function booking_view(id, b, extra)
   return {
+    answers = object_of(b.answers),
+    metadata = object_of(b.metadata),
+    reschedule = extra.reschedule,
+    occurrence = extra.occurrence,
+    occurrences = extra.occurrences,
+    open = extra.open,
     id = id,
     uid = b.uid,
     account = b.account,
@@ -85,10 +117,13 @@ local function check_answer(answer)
   if type(answer) ~= 'table' then
     return 'policy: the answer must be a table, not ' .. type(answer)
   end
-  if type(answer.accept) ~= 'boolean' then
+  if answer.defer ~= nil then
+    if not is_whole(answer.defer) or answer.defer < 1 or answer.defer > DEFER_MOST_S then
+      return 'policy: defer must be whole seconds from 1 to ' .. DEFER_MOST_S .. ', not ' .. tostring(answer.defer)
+    end
+  elseif type(answer.accept) ~= 'boolean' then
     return 'policy: accept must be true or false, not ' .. tostring(answer.accept)
-  end
-  if not is_whole(answer.cost) or answer.cost < 0 then
+  elseif not is_whole(answer.cost) or answer.cost < 0 then
     return 'policy: cost must be a whole number of credits from 0 up, not ' .. tostring(answer.cost)
   end
   if type(answer.reason) ~= 'string' or answer.reason == '' then
@@ -96,10 +131,12 @@ local function check_answer(answer)
   end
 end
 
--- Runs the policy on one booking. Answers {accept, cost, reason} or nil and an error text.
-function policy_host.decide(policy, id, b, account, terms, now, _)
+-- Runs the policy on one booking. Answers {accept, cost, reason}, {defer, reason} (ask again after so
+-- many seconds), or nil and an error text. `extra`: see booking_view.
+function policy_host.decide(policy, id, b, account, terms, now, extra)
+  policy_steps.reset()
   local ran, answer =
-    pcall(policy.decide, booking_view(id, b), copy(account), copy(terms), math.floor(now / 1000))
+    pcall(policy.decide, booking_view(id, b, extra), copy(account), copy(terms), math.floor(now / 1000))
   if not ran then
     return nil, tostring(answer)
   end
@@ -107,7 +144,18 @@ function policy_host.decide(policy, id, b, account, terms, now, _)
   if wrong then
     return nil, wrong
   end
-  return { accept = answer.accept, cost = answer.cost, reason = cut(answer.reason, 500) }
+  return { defer = answer.defer, accept = answer.accept, cost = answer.cost, reason = cut(answer.reason, 500) }
+end
+
+-- Which of the booker's answers and the page's metadata a policy may read: only that is kept of them.
+local function needs_of(text)
+  local needs = {}
+  for _, name in ipairs({ 'answers', 'metadata' }) do
+    if text:find('[%.\'"]' .. name) then
+      needs[#needs + 1] = name
+    end
+  end
+  return table.concat(needs, ' ')
 end
 
 -- Installs a text unless it is the one that last came from the same source, so that a restart does
@@ -136,7 +184,8 @@ function policy_host.install(ns, text, source)
     error({ err = 'POLICY ' .. message })
   end
   redis.call('HSET', key, 'text', text, 'sha', sha, 'source', source, 'version', VERSION,
-    'installed_ms', integer(now_ms()))
+    'installed_ms', integer(now_ms()), 'needs', needs_of(text))
+  redis.call('HSET', ns .. 'policies', sha, text)
   if source == 'file' then
     redis.call('HSET', key, 'file_sha', sha)
   end

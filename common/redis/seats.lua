@@ -51,8 +51,9 @@ local function find_freed(ns, members, email, created_ms)
     return nil
   elseif candidate then
     return candidate
+  elseif not freed_ms then
+    return false
   end
-  return freed_ms == nil and false or nil
 end
 
 -- Which seats an event without a seat's ID is about, as a list of names. Unknown ones are remembered.

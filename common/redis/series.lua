@@ -43,7 +43,7 @@ local function undecided(batch, id, s)
     if b and b.state == 'waiting' and not booking.is_withdrawn(b)
       and (member.id == id or (not b.is_planned and b.place ~= 'active'))
     then
-      together[#together + 1] = { id = member.id, b = b }
+      together[#together + 1] = { id = member.id, b = b, movements = {} }
     end
   end
   return together
@@ -60,7 +60,7 @@ local function ask_member(batch, member, i, count)
   else
     verdict, message = decide.ask(batch, id, b, nil, i, count)
   end
-  member.verdict, member.movements = verdict, {}
+  member.verdict = verdict
   if verdict and verdict.accept then
     decide.add_hold(member.movements, id, b, verdict)
     message = accounts.plan(batch, member.movements)
@@ -106,7 +106,7 @@ end
 -- Cal.com acted on the whole series, so this one has the same outcome; what it costs beyond the credit is
 -- waived when it is settled.
 local function plan_late(batch, id, b, s)
-  local member = { id = id, b = b }
+  local member = { id = id, b = b, movements = {} }
   local verdict, message = ask_member(batch, member, 1, 1)
   if not verdict or message then
     return decide.parker(batch, id, b, message)

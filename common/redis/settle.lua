@@ -227,7 +227,7 @@ local function join(keys, args)
       booking.set(b, 'series', '-')
     end
     local place = queue.put_down(ns, id, b, wait_ms > 0 and 'retry' or 'queue', now + wait_ms)
-    answer = place == 'retry' and { 'retry', integer(wait_ms) } or { place }
+    answer = place == 'retry' and { 'retry', integer(wait_ms) } or { 'queued' }
     booking.save(ns, id, b, now, keep_ms)
   end
   stats_write(ns, counts)

@@ -230,9 +230,14 @@ class Library:
     def check_holds(self) -> None:
         """What bookings hold and have been charged is what the ledgers say they do and have."""
         moved: Dict[str, List[int]] = {}
-        signs = {"hold": (1, 0), "capture": (-1, 1), "release": (-1, 0), "refund": (0, -1)}
+        signs = {"hold": (1, 0), "capture": (-1, 1), "release": (-1, 0), "refund": (0, -1), "move": (1, 0)}
         for key in self.keys("ledger:"):
+            spent = 0
             for _, entry in self.client.xrange(key):
+                if entry["kind"] == "move":  # out of what the old booking held, or had been charged
+                    was_charged = int(entry["spent"]) < spent
+                    moved[entry["from"]][1 if was_charged else 0] -= int(entry["amount"])
+                spent = int(entry["spent"])
                 held, charged = signs.get(entry["kind"], (0, 0))
                 sums = moved.setdefault(entry["booking"], [0, 0])
                 sums[0] += held * int(entry["amount"])

@@ -301,15 +301,6 @@ def test_the_guides_flow_is_decided(library, balance, goal):
 # ---- What cannot be decided is parked, alone ----
 
 
-def test_a_booking_without_an_account_is_parked_alone(library):
-    library.credit(balance=5)
-    library.record(1, account=None, email=None)
-    library.record(2)
-    assert library.take().ids == ["2"]
-    assert library.dead() == ["1"]
-    assert "account" in library.booking()["last_error"]
-
-
 def test_a_booking_without_times_is_settled_like_any_other(library):
     """Nothing that `record` took may stop a take: everybody else would wait behind it."""
     library.credit(balance=5)

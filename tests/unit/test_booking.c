@@ -22,7 +22,7 @@ test_kind_names(void **state)
 static void
 test_goals(void **state)
 {
-    static const char *const NAMES[] = { "accept", "reject", "withdraw", "look" };
+    static const char *const NAMES[] = { "accept", "reject", "withdraw", "look", "identify" };
     static const char *const NO_GOALS[] = { "",         "Accept", "ACCEPT", "accept ", " accept",
                                             "accepted", "acc",    "none",   "confirm" };
     enum booking_goal goal;
