@@ -13,7 +13,8 @@
 --   seats        bookings that share one of Cal.com's
 --   decide       an undecided booking: what it replaces, whether it is a twin, the policy, the hold
 --   series       recurring bookings, decided together
---   record, take, settle   the three big steps; functions registers everything
+--   record, take, settle   the three big steps
+--   book         what an operator does to an account; functions registers everything
 --
 -- Rules for all of them:
 --   * KEYS[1] is always `{namespace}:queue`; every other key is derived from its hash tag, so all

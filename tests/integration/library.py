@@ -135,6 +135,19 @@ class Library:
         """A policy that always answers this Lua expression."""
         self.install(f"return function(booking, account, terms, now)\n  return {table}\nend")
 
+    def grant(self, account: str = "ann@example.com", amount: Any = 1, key: str = "", by: str = "nora",
+              note: str = "") -> List[str]:
+        return self.call("grant", account, amount, key, by, note)
+
+    def debit(self, account: str = "ann@example.com", amount: Any = 1, key: str = "", by: str = "nora",
+              note: str = "", overdraw: bool = False) -> List[str]:
+        return self.call("debit", account, amount, key, by, note, int(overdraw))
+
+    def member(self, account: str = "ann@example.com", amount: Any = 0, key: str = "", by: str = "nora",
+               note: str = "", **fields: Any) -> List[str]:
+        flat = [part for pair in fields.items() for part in pair]
+        return self.call("member", account, amount, key, by, note, *flat)
+
     # ---- What somebody does at redis-cli ----
 
     def credit(self, account: str = "ann@example.com", **fields: Any) -> None:

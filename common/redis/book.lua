@@ -1,0 +1,125 @@
+-- What an operator does to an account: grant, debit, and set its own fields. Every change of a balance
+-- is a ledger entry; the same idempotency key for the same account counts once.
+
+local MAX_ACCOUNT = 320
+local MAX_KEY = 200
+
+local PURSES = { balance = true, held = true, spent = true }
+
+local function refuse(text)
+  error({ err = 'ERR tollgate: ' .. text })
+end
+
+-- Accounts are stored as ingest normalises them; anything else would be a second account.
+local function check_account(account)
+  if account == '' or #account > MAX_ACCOUNT or account:find('[%c%s]') or account:find('%u') then
+    refuse('an account is a name of 1 to ' .. MAX_ACCOUNT
+      .. ' bytes in lower case without spaces, not "' .. account:sub(1, 80) .. '"')
+  end
+end
+
+local function amount_argument(text, what)
+  local amount = tonumber(text)
+  if not is_whole(amount) or not text:match('^%-?%d+$') then
+    refuse(what .. ' must be a whole number of credits, not "' .. tostring(text) .. '"')
+  end
+  return amount
+end
+
+-- What the key was used for before: nil, or true when it was this; another use of it is an error.
+local function is_repeated(ns, account, key, use)
+  if key == '' then
+    return false
+  elseif #key > MAX_KEY then
+    refuse('a key has at most ' .. MAX_KEY .. ' bytes')
+  end
+  local before = redis.call('HGET', ns .. 'keys:' .. account, key)
+  if before and before:match('^(%S+ %S+) ') ~= use then
+    refuse('the key "' .. key .. '" was used for this account already, for: ' .. before)
+  end
+  return before and true or false
+end
+
+-- One movement by an operator. `change`: {kind, amount, key, by, note}. Answers {'granted' or 'known',
+-- balance, held, spent, 'new' or 'old' account}.
+local function book_change(ns, account, change)
+  local purses, message = credit.load_for(ns, account, change.kind, change.amount)
+  if message then
+    refuse(message)
+  end
+  local is_new = not purses
+  local use = change.kind .. ' ' .. integer(change.amount)
+  local repeated = change.amount ~= 0 and is_repeated(ns, account, change.key, use)
+  if change.amount ~= 0 and not repeated then
+    local entry
+    purses, entry = credit.move(ns, account, purses, change.kind, change.amount,
+      { by = change.by, note = change.note, key = change.key ~= '' and change.key or nil })
+    if change.key ~= '' then
+      redis.call('HSET', ns .. 'keys:' .. account, change.key, use .. ' ' .. entry)
+    end
+  elseif is_new then
+    purses = credit.nobody()
+    redis.call('HSET', ns .. 'credit:' .. account, 'balance', 0, 'held', 0, 'spent', 0)
+  else
+    credit.book(ns, account, purses)
+  end
+  return { repeated and 'known' or 'granted', integer(purses.balance), integer(purses.held),
+    integer(purses.spent), is_new and 'new' or 'old' }
+end
+
+-- ARGV: account, amount, key, by, note
+local function grant(keys, args)
+  local ns, account = namespace(keys), args[1]
+  check_account(account)
+  local amount = amount_argument(args[2], 'a grant')
+  if amount <= 0 then
+    refuse('a grant must be positive, not ' .. integer(amount) .. '; to take credit away use debit')
+  end
+  return book_change(ns, account,
+    { kind = 'grant', amount = amount, key = args[3] or '', by = args[4] or '', note = args[5] or '' })
+end
+
+-- ARGV: account, amount, key, by, note, 1 to let the balance go below 0
+local function debit(keys, args)
+  local ns, account = namespace(keys), args[1]
+  check_account(account)
+  local amount = amount_argument(args[2], 'a debit')
+  if amount <= 0 then
+    refuse('a debit must be positive, not ' .. integer(amount) .. '; to give credit use grant')
+  end
+  local purses, message = credit.load(ns, account)
+  if message then
+    refuse(message)
+  elseif not purses then
+    refuse('there is no account ' .. account)
+  end
+  local change = { kind = 'adjust', amount = -amount, key = args[3] or '', by = args[4] or '', note = args[5] or '' }
+  if purses.balance < amount and args[6] ~= '1'
+    and not is_repeated(ns, account, change.key, 'adjust ' .. integer(-amount))
+  then
+    refuse('the balance of ' .. account .. ' is ' .. integer(purses.balance) .. ', less than ' .. integer(amount))
+  end
+  return book_change(ns, account, change)
+end
+
+-- ARGV: account, amount (0: nothing), key, by, note, then field, value, … of the operator's own.
+-- Makes the account when there is none; books what was set by hand.
+local function member(keys, args)
+  local ns, account = namespace(keys), args[1]
+  check_account(account)
+  local amount = amount_argument(args[2], 'a grant')
+  if amount < 0 then
+    refuse('a grant must not be negative; to take credit away use debit')
+  end
+  for i = 6, #args, 2 do
+    if PURSES[args[i]] or args[i] == '' or args[i + 1] == nil then
+      refuse('"' .. args[i] .. '" is no field that can be set; balance, held and spent change by movements')
+    end
+  end
+  local answer = book_change(ns, account,
+    { kind = 'grant', amount = amount, key = args[3] or '', by = args[4] or '', note = args[5] or '' })
+  if #args > 6 then
+    redis.call('HSET', ns .. 'credit:' .. account, unpack(args, 6))
+  end
+  return answer
+end
