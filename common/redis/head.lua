@@ -5,6 +5,8 @@
 -- The files of this folder are joined in the order of REDIS_LIBRARY in the Makefile:
 --   head         version, keys, time, small helpers
 --   credit       accounts and their ledger: the only place that changes a balance
+--   policy_text  reads the policy's text, and makes its loops count
+--   policy_tools what a policy is given beside its arguments
 --   policy_host  compiles the operator's policy and runs it with nothing but tables
 --   booking      the record of one booking: facts, states, what has to be done about it
 --   queue        the places a booking's name can be in: queue, active, retry, dead, none
