@@ -198,7 +198,7 @@ lint-shell:
 # lists would be dead code.
 lint-lua: $(BUILD)/gen/redis_library.lua
 	@$(call need,luac5.1,lua5.1)
-	$(Q)for f in common/redis/*.lua $<; do luac5.1 -p $$f || exit 1; done
+	$(Q)for f in common/redis/*.lua common/redis/examples/*.lua $<; do luac5.1 -p $$f || exit 1; done
 	$(Q)for f in $(filter-out policy.lua $(REDIS_LIBRARY),$(notdir $(wildcard common/redis/*.lua))); do \
 	    echo "common/redis/$$f is not in REDIS_LIBRARY (Makefile)" >&2; exit 1; done
 
