@@ -11,10 +11,8 @@ static const char *const KIND_NAMES[] = {
 };
 
 static const char *const GOAL_NAMES[] = {
-    [GOAL_ACCEPT] = "accept",
-    [GOAL_REJECT] = "reject",
-    [GOAL_WITHDRAW] = "withdraw",
-    [GOAL_LOOK] = "look",
+    [GOAL_ACCEPT] = "accept", [GOAL_REJECT] = "reject",     [GOAL_WITHDRAW] = "withdraw",
+    [GOAL_LOOK] = "look",     [GOAL_IDENTIFY] = "identify",
 };
 
 static const char *const STATUS_NAMES[] = {
@@ -44,7 +42,7 @@ booking_status_name(enum booking_status status)
 bool
 booking_goal_parse(const char *word, enum booking_goal *goal)
 {
-    for (enum booking_goal i = GOAL_ACCEPT; i <= GOAL_LOOK; i++) {
+    for (enum booking_goal i = GOAL_ACCEPT; i <= GOAL_IDENTIFY; i++) {
         if (strcmp(word, GOAL_NAMES[i]) == 0) {
             *goal = i;
             return true;

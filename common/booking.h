@@ -25,7 +25,8 @@ enum booking_event_kind {
 /* The library's word for a kind, a constant. */
 const char *booking_event_kind_name(enum booking_event_kind kind);
 
-/* One event as a webhook told it. Strings are "" when the webhook had no such thing. */
+/* One event as a webhook told it. Strings are "" when the webhook had no such thing; what the
+ * pointers lead to belongs to who made the event. */
 struct booking_event {
     enum booking_event_kind kind;
     char id[BOOKING_ID_SIZE];
@@ -38,11 +39,17 @@ struct booking_event {
     int64_t created_wall_ms; /* the envelope's createdAt */
     int64_t start_s, end_s;  /* epoch seconds; 0: not told */
     bool requires_confirmation;
-    const char *unsupported; /* why this gate cannot decide it yet (a constant), or NULL */
+    bool paid;  /* has a price: Cal.com refunds it when it is declined or cancelled */
+    bool seats; /* of a slot with seats; with `seat` empty: the slot itself */
+    char seat[BOOKING_UID_SIZE];
+    int64_t occurrences;   /* how many bookings the series has; 0: it is no series */
+    const char *attendees; /* seats that an event without a seat is about: e-mails, by spaces */
+    const char *answers;   /* of the booker, a JSON object of name and value */
+    const char *metadata;  /* of the booking page, a JSON object */
 };
 
 /* What a worker has to bring about at Cal.com, see booking.goal in common/redis/booking.lua. */
-enum booking_goal { GOAL_ACCEPT, GOAL_REJECT, GOAL_WITHDRAW, GOAL_LOOK };
+enum booking_goal { GOAL_ACCEPT, GOAL_REJECT, GOAL_WITHDRAW, GOAL_LOOK, GOAL_IDENTIFY };
 
 /* False for a word that the library does not use. */
 __attribute__((warn_unused_result)) bool booking_goal_parse(const char *word,

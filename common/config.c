@@ -49,6 +49,9 @@ static const struct setting SETTINGS[] = {
       "take webhooks without a signature: anybody who can reach the port can then book" },
     { "TOLLGATE_EVENT_TYPES", CONFIG_INGEST, TEXT, AT(event_types), "", 0, 0, NULL,
       "comma-separated event type IDs that this gate decides; empty: all" },
+    { "TOLLGATE_ACCOUNT_FIELD", CONFIG_INGEST, TEXT, AT(account_field), "", 0, 0, NULL,
+      "where in the payload a booking's account stands, as in metadata.memberId or "
+      "responses.member_number.value; empty: the booker's e-mail" },
     { "TOLLGATE_THREADS", CONFIG_INGEST, NUMBER, AT(threads), "0", 0, 256, "threads",
       "0: one per core" },
     { "CALCOM_API_URL", CONFIG_WORKER, TEXT, AT(calcom_api_url), NULL, 0, 0, NULL,
@@ -65,6 +68,8 @@ static const struct setting SETTINGS[] = {
       "a booking younger than this is acted on without looking at it first; 0: always look" },
     { "TOLLGATE_LEASE_MS", CONFIG_WORKER, NUMBER, AT(lease_ms), "10000", 1000, 600000, "ms",
       "a worker's lease on what it has in hand" },
+    { "TOLLGATE_MODE", CONFIG_WORKER, TEXT, AT(mode), "decide", 0, 0, "decide|observe",
+      "observe: decides and records, but touches neither credit nor Cal.com" },
     { "TOLLGATE_POLICY_FILE", CONFIG_WORKER, TEXT, AT(policy_file), "", 0, 0, NULL,
       "a Lua file that replaces the default policy" },
     { "TOLLGATE_KEEP_DAYS", BOTH, NUMBER, AT(keep_days), "30", 1, 3650, "days",

@@ -26,6 +26,7 @@ struct config {
     char *webhook_secret;
     bool allow_unsigned;
     char *event_types;
+    char *account_field;
     int64_t threads; /* 0: one per core */
     char *calcom_api_url;
     char *calcom_api_key;
@@ -34,6 +35,7 @@ struct config {
     int64_t concurrency;
     int64_t fresh_ms;
     int64_t lease_ms;
+    char *mode;
     char *policy_file;
     int64_t keep_days;
     char *log_format;

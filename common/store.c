@@ -214,6 +214,7 @@ store_new(struct event_base *base, const struct config *config,
     (void)snprintf(store->keep_ms, STORE_NUMBER_SIZE, "%" PRId64, config->keep_days * DAY_MS);
     (void)snprintf(store->fresh_ms, STORE_NUMBER_SIZE, "%" PRId64, config->fresh_ms);
     (void)snprintf(store->lease_ms, STORE_NUMBER_SIZE, "%" PRId64, config->lease_ms);
+    store->mode = config->mode;
     store->queue_key = make_key(config->ns, "queue");
     store->malformed_key = make_key(config->ns, "malformed");
     if (store->queue_key != NULL && store->malformed_key != NULL) {

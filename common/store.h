@@ -88,6 +88,9 @@ struct store_job {
     bool fresh;         /* may be acted on without a look */
     bool guide;         /* the guide's flow: Cal.com had accepted it before it was decided */
     int64_t busy_ms;    /* for so long a call of a worker that left may still run: look only */
+    const char *seat;   /* Cal.com's ID of the seat meant; "": the booking has no seats */
+    bool series;        /* one of several of a series */
+    bool paid;          /* Cal.com refunds it when it is declined or cancelled */
 };
 
 struct store_batch {
@@ -120,17 +123,30 @@ enum store_step {
 typedef void store_step_cb(enum store_result result, enum store_step step, const char *detail,
                            void *arg);
 
-/* Cal.com says that the booking is in this state (not pending). note: for the record. */
-void store_settle(struct store *store, const char *id, const char *token,
-                  enum booking_status outcome, const char *note, store_step_cb *done, void *arg);
+/* What the steps that put a booking down have in common. */
+struct store_step_of {
+    const char *id, *token;
+    const char *note;  /* for the record: what Cal.com said, or why */
+    const char *calls; /* to Cal.com in this take, see booking.lua; "": none */
+};
+
+/* Cal.com says that the booking is in this state (not pending). whole_series: it did the same with
+ * every pending booking of the series. */
+void store_settle(struct store *store, const struct store_step_of *step,
+                  enum booking_status outcome, bool whole_series, store_step_cb *done, void *arg);
 
 /* Cal.com will never do what we ask: releases, and lists the booking for a person. */
-void store_refuse(struct store *store, const char *id, const char *token, const char *why,
-                  store_step_cb *done, void *arg);
+void store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done,
+                  void *arg);
 
 /* Again after delay_ms; counts as an attempt when `burn`. */
-void store_retry(struct store *store, const char *id, const char *token, int64_t delay_ms,
-                 bool burn, const char *why, store_step_cb *done, void *arg);
+void store_retry(struct store *store, const struct store_step_of *step, int64_t delay_ms, bool burn,
+                 store_step_cb *done, void *arg);
+
+/* Tells which series the booking is in; "": none. It is decided with the others of it. The detail
+ * of STORE_STEP_RETRY is how long (ms) they are waited for. */
+void store_join(struct store *store, const struct store_step_of *step, const char *series,
+                store_step_cb *done, void *arg);
 
 /* Back into the queue undone, next in line. */
 void store_give_back(struct store *store, const char *id, const char *token, store_step_cb *done,

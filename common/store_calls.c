@@ -124,7 +124,17 @@ store_record(struct store *store, const struct booking_event *event, int64_t tim
     add_field(&args, "requires_confirmation", event->requires_confirmation ? "yes" : "");
     add_field(&args, "reschedule_uid", event->reschedule_uid);
     add_field(&args, "cancelled_by", event->cancelled_by);
-    add_field(&args, "unsupported", event->unsupported);
+    char occurrences[STORE_NUMBER_SIZE] = "";
+    if (event->occurrences != 0) {
+        (void)snprintf(occurrences, sizeof occurrences, "%" PRId64, event->occurrences);
+    }
+    add_field(&args, "occurrences", occurrences);
+    add_field(&args, "paid", event->paid ? "yes" : "");
+    add_field(&args, "seats", event->seats ? "yes" : "");
+    add_field(&args, "seat", event->seat);
+    add_field(&args, "attendees", event->attendees);
+    add_field(&args, "answers", event->answers);
+    add_field(&args, "metadata", event->metadata);
     send_call(store, &args, timeout_ms, on_record, call);
 }
 
@@ -184,6 +194,9 @@ read_job(const struct redis_reply *reply, struct store_job *job)
     job->attempts = (unsigned)redis_reply_integer(redis_reply_at(reply, JOB_ATTEMPTS));
     job->fresh = redis_reply_integer(redis_reply_at(reply, JOB_FRESH)) == 1;
     job->busy_ms = redis_reply_integer(redis_reply_at(reply, JOB_BUSY));
+    job->seat = redis_reply_text(redis_reply_at(reply, JOB_SEAT));
+    job->series = redis_reply_integer(redis_reply_at(reply, JOB_SERIES)) == 1;
+    job->paid = redis_reply_integer(redis_reply_at(reply, JOB_PAID)) == 1;
     job->guide = redis_reply_integer(redis_reply_at(reply, JOB_GUIDE)) == 1;
     return true;
 }
@@ -240,6 +253,7 @@ store_take(struct store *store, const char *worker, int64_t number, size_t want,
     add_text(&args, store->fresh_ms);
     add_text(&args, store->lease_ms);
     add_text(&args, store->keep_ms);
+    add_text(&args, store->mode);
     send_call(store, &args, STORE_TIMEOUT_MS, on_take, call);
 }
 
@@ -290,45 +304,61 @@ send_step(struct store *store, struct arguments *args, store_step_cb *done, void
 }
 
 static void
-send_outcome(struct store *store, const char *id, const char *token, const char *outcome,
-             const char *note, store_step_cb *done, void *arg)
+send_outcome(struct store *store, const struct store_step_of *step, const char *outcome,
+             bool whole_series, store_step_cb *done, void *arg)
 {
     struct arguments args;
     add_function(&args, store, "tollgate_settle");
-    add_text(&args, id);
-    add_text(&args, token);
+    add_text(&args, step->id);
+    add_text(&args, step->token);
     add_text(&args, outcome);
     add_text(&args, store->keep_ms);
-    add_text(&args, note);
+    add_text(&args, step->note);
+    add_text(&args, whole_series ? "series" : "booking");
+    add_text(&args, step->calls);
     send_step(store, &args, done, arg);
 }
 
 void
-store_settle(struct store *store, const char *id, const char *token, enum booking_status outcome,
-             const char *note, store_step_cb *done, void *arg)
+store_settle(struct store *store, const struct store_step_of *step, enum booking_status outcome,
+             bool whole_series, store_step_cb *done, void *arg)
 {
-    send_outcome(store, id, token, booking_status_name(outcome), note, done, arg);
+    send_outcome(store, step, booking_status_name(outcome), whole_series, done, arg);
 }
 
 void
-store_refuse(struct store *store, const char *id, const char *token, const char *why,
-             store_step_cb *done, void *arg)
+store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done, void *arg)
 {
-    send_outcome(store, id, token, "refused", why, done, arg);
+    send_outcome(store, step, "refused", false, done, arg);
 }
 
 void
-store_retry(struct store *store, const char *id, const char *token, int64_t delay_ms, bool burn,
-            const char *why, store_step_cb *done, void *arg)
+store_retry(struct store *store, const struct store_step_of *step, int64_t delay_ms, bool burn,
+            store_step_cb *done, void *arg)
 {
     struct arguments args;
     add_function(&args, store, "tollgate_retry");
-    add_text(&args, id);
-    add_text(&args, token);
+    add_text(&args, step->id);
+    add_text(&args, step->token);
     add_number(&args, delay_ms);
     add_text(&args, burn ? "1" : "0");
     add_text(&args, store->keep_ms);
-    add_text(&args, why);
+    add_text(&args, step->note);
+    add_text(&args, step->calls);
+    send_step(store, &args, done, arg);
+}
+
+void
+store_join(struct store *store, const struct store_step_of *step, const char *series,
+           store_step_cb *done, void *arg)
+{
+    struct arguments args;
+    add_function(&args, store, "tollgate_join");
+    add_text(&args, step->id);
+    add_text(&args, step->token);
+    add_text(&args, series);
+    add_text(&args, store->keep_ms);
+    add_text(&args, step->calls);
     send_step(store, &args, done, arg);
 }
 

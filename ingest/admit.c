@@ -42,7 +42,7 @@ admit_new(const struct config *config, struct store *store, struct metrics_shard
     admit->metrics = metrics;
     admit->checker = signature_checker_new(config->webhook_secret);
     admit->has_secrets = config->webhook_secret[0] != '\0';
-    admit->parser = webhook_parser_new();
+    admit->parser = webhook_parser_new(config->account_field);
     if (admit->checker == NULL || admit->parser == NULL) {
         admit_free(admit);
         return NULL;
@@ -156,6 +156,12 @@ admit_event(struct admit *admit, admit_done_cb *done, void *arg)
     pending->done = done;
     pending->arg = arg;
     memcpy(pending->id, event->id, sizeof pending->id);
+    if (admit->webhook.cut) {
+        log_warn("the answers or the metadata of a booking are too large to keep; the policy does "
+                 "not see "
+                 "them",
+                 log_s("booking", event->id), log_i("max_bytes", WEBHOOK_ANSWERS_MAX));
+    }
     log_debug("webhook", log_s("booking", event->id), log_s("trigger", admit->webhook.trigger));
     store_record(admit->store, event, ADMIT_TIMEOUT_MS, admit_on_recorded, pending);
 }

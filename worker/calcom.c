@@ -27,12 +27,15 @@ struct calcom {
     char *key;
     char *authorization; /* whole headers */
     char *version;
+    bool no_seat_routes; /* self-hosted and older: found out by asking once */
 };
 
 /* A call on its way. */
 struct pending {
-    const struct calcom *calcom;
+    struct calcom *calcom;
     enum calcom_call call;
+    char seat[BOOKING_UID_SIZE];
+    bool by_seat_route; /* a route that not every API has */
     calcom_done_cb *done;
     void *arg;
 };
@@ -146,6 +149,12 @@ calcom_confirm_is_harmless(const struct calcom *calcom)
     return calcom->dialect->confirm_is_harmless;
 }
 
+bool
+calcom_acts_on_series(const struct calcom *calcom)
+{
+    return calcom->dialect->acts_on_series;
+}
+
 /* ---- Reading answers ---- */
 
 struct json_object *
@@ -166,13 +175,21 @@ calcom_text(struct json_object *object, const char *name)
 }
 
 bool
-calcom_write_json(const char *name, const char *text, char *out, size_t size)
+calcom_write_json(const struct calcom_json_member *members, size_t count, char *out, size_t size)
 {
     struct json_object *root = json_object_new_object();
     if (root == NULL) {
         return false;
     }
-    (void)json_object_object_add(root, name, json_object_new_string(text));
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *value = json_object_new_string(members[i].text);
+        if (members[i].is_list) {
+            struct json_object *list = json_object_new_array();
+            (void)json_object_array_add(list, value);
+            value = list;
+        }
+        (void)json_object_object_add(root, members[i].name, value);
+    }
     const char *json = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN |
                                                                 JSON_C_TO_STRING_NOSLASHESCAPE);
     int length = snprintf(out, size, "%s", json);
@@ -213,12 +230,39 @@ classify(const struct calcom_dialect *dialect, enum calcom_call call, int status
     return CALCOM_TRANSIENT;
 }
 
-/* A success tells how the booking stands: in its body, or, for an act, by being one. */
-static void
-read_success(const struct calcom_dialect *dialect, enum calcom_call call, struct json_object *root,
-             struct calcom_answer *answer)
+/* Whether a booking that lists its seats lacks this one: it was freed. */
+static bool
+lacks_seat(struct json_object *booking, const char *seat)
 {
-    const char *word = calcom_text(dialect->find_booking(root), "status");
+    struct json_object *attendees = calcom_member(booking, "attendees");
+    size_t count =
+        json_object_is_type(attendees, json_type_array) ? json_object_array_length(attendees) : 0;
+    bool listed = false;
+    for (size_t i = 0; i < count; i++) {
+        const char *uid = calcom_text(json_object_array_get_idx(attendees, i), "seatUid");
+        if (uid != NULL && strcmp(uid, seat) == 0) {
+            return false;
+        }
+        listed = listed || uid != NULL;
+    }
+    return listed;
+}
+
+/* A success tells how the booking stands: in its body, or, for an act, by being one. What is done
+ * to a seat leaves the booking as it is. */
+static void
+read_success(const struct calcom_dialect *dialect, const struct pending *pending,
+             struct json_object *root, struct calcom_answer *answer)
+{
+    enum calcom_call call = pending->call;
+    struct json_object *booking = dialect->find_booking(root);
+    const char *series = calcom_text(booking, dialect->series_member);
+    (void)snprintf(answer->series, sizeof answer->series, "%s", series != NULL ? series : "");
+    bool of_seat = pending->seat[0] != '\0';
+    const char *word = of_seat && call != CALCOM_LOOK ? NULL : calcom_text(booking, "status");
+    if (of_seat && word != NULL && lacks_seat(booking, pending->seat)) {
+        word = "cancelled";
+    }
     if (word != NULL && booking_status_parse(word, &answer->status)) {
         return;
     }
@@ -241,9 +285,11 @@ hide(const char *secret, char *text)
 }
 
 static void
-read_answer(const struct calcom *calcom, enum calcom_call call, const struct http_answer *http,
+read_answer(const struct pending *pending, const struct http_answer *http,
             struct calcom_answer *answer)
 {
+    struct calcom *calcom = pending->calcom;
+    enum calcom_call call = pending->call;
     const struct calcom_dialect *dialect = calcom->dialect;
     struct json_object *root = parse(http->body);
     const char *message = dialect->find_message(root);
@@ -255,7 +301,11 @@ read_answer(const struct calcom *calcom, enum calcom_call call, const struct htt
     hide(calcom->key, text);
     (void)snprintf(answer->detail, sizeof answer->detail, "%.*s", CALCOM_DETAIL_SIZE - 1, text);
     if (answer->kind == CALCOM_DONE) {
-        read_success(dialect, call, root, answer);
+        read_success(dialect, pending, root, answer);
+    }
+    if (http->status == 404 && answer->kind == CALCOM_CREDENTIALS && pending->by_seat_route) {
+        calcom->no_seat_routes = true;
+        answer->again = true;
     }
     (void)json_object_put(root);
 }
@@ -269,7 +319,7 @@ calcom_on_answer(const struct http_answer *http, void *arg)
                                         http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000 };
     switch (http->result) {
     case HTTP_ANSWERED:
-        read_answer(pending.calcom, pending.call, http, &answer);
+        read_answer(&pending, http, &answer);
         break;
     case HTTP_NOT_SENT:
         answer.kind = CALCOM_TRANSIENT;
@@ -287,16 +337,28 @@ calcom_on_answer(const struct http_answer *http, void *arg)
 }
 
 bool
-calcom_send(struct calcom *calcom, enum calcom_call call, const char *id, const char *uid,
-            const char *reason, calcom_done_cb *done, void *arg)
+calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_subject *subject,
+            calcom_done_cb *done, void *arg)
 {
     struct calcom_written *written = calloc(1, sizeof *written);
     struct pending *pending = calloc(1, sizeof *pending);
     if (written == NULL || pending == NULL) {
         abort(); /* a completion must not be lost */
     }
-    *pending = (struct pending){ calcom, call, done, arg };
-    const struct calcom_parts parts = { call, calcom->base_url, calcom->key, id, uid, reason };
+    *pending = (struct pending){ .calcom = calcom, .call = call, .done = done, .arg = arg };
+    (void)snprintf(pending->seat, sizeof pending->seat, "%s", subject->seat);
+    pending->by_seat_route = subject->seat[0] != '\0' && !calcom->no_seat_routes &&
+                             (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);
+    const struct calcom_parts parts = {
+        .call = call,
+        .base_url = calcom->base_url,
+        .key = calcom->key,
+        .id = subject->id,
+        .uid = subject->uid,
+        .reason = subject->reason,
+        .seat = subject->seat,
+        .seat_routes = !calcom->no_seat_routes,
+    };
     if (!calcom->dialect->write(&parts, written)) {
         free(written);
         free(pending);

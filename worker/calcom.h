@@ -34,10 +34,13 @@ const char *calcom_class_name(enum calcom_class kind);
 
 struct calcom_answer {
     enum calcom_class kind;
-    enum booking_status status;      /* DONE: how the booking stands now */
-    int http_status;                 /* 0: none */
-    int64_t retry_after_ms;          /* -1: not told */
-    bool timed_out;                  /* UNKNOWN: Cal.com may still be at it */
+    enum booking_status status; /* DONE: how the booking stands now */
+    int http_status;            /* 0: none */
+    int64_t retry_after_ms;     /* -1: not told */
+    bool timed_out;             /* UNKNOWN: Cal.com may still be at it */
+    bool again;                 /* the API lacks that route: the same call once more takes another;
+                                   the rest says nothing */
+    char series[BOOKING_ID_SIZE];    /* DONE: the series that the booking is in; "": none */
     char detail[CALCOM_DETAIL_SIZE]; /* for logs and people; holds no key */
 };
 
@@ -57,15 +60,24 @@ void calcom_set_key(struct calcom *calcom, const char *key);
 /* See plan_first. */
 bool calcom_confirm_is_harmless(const struct calcom *calcom);
 
+/* Whether confirm and decline act on every pending booking of a series (v2). */
+bool calcom_acts_on_series(const struct calcom *calcom);
+
+/* Whom a call is about. */
+struct calcom_subject {
+    const char *id;     /* the name in the queue */
+    const char *uid;    /* Cal.com's */
+    const char *seat;   /* Cal.com's ID of the one seat meant; "": the booking */
+    const char *reason; /* told to the booker by decline and cancel */
+};
+
 /*
- * Sends one call about one booking. id: the name in the queue; uid: Cal.com's; reason: told to the
- * booker by decline and cancel. `done` runs exactly once, never from inside the call. False, and
- * `done` never runs, when the call cannot be written: the booking has no uid (v2), the name no
- * number (v1).
+ * Sends one call about one booking. `done` runs exactly once, never from inside the call. False,
+ * and `done` never runs, when the call cannot be written: the booking has no uid (v2), the name no
+ * number (v1), or the API has no way to free one seat (v1).
  */
 __attribute__((warn_unused_result)) bool calcom_send(struct calcom *calcom, enum calcom_call call,
-                                                     const char *id, const char *uid,
-                                                     const char *reason, calcom_done_cb *done,
-                                                     void *arg);
+                                                     const struct calcom_subject *subject,
+                                                     calcom_done_cb *done, void *arg);
 
 #endif

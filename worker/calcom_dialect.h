@@ -21,6 +21,8 @@ struct calcom_parts {
     const char *base_url; /* without a slash at the end */
     const char *key;
     const char *id, *uid, *reason;
+    const char *seat; /* "": none */
+    bool seat_routes; /* the API may have routes that act on single seats */
 };
 
 struct calcom_written {
@@ -45,6 +47,7 @@ struct calcom_rule {
 struct calcom_dialect {
     const char *name; /* the last segment of the URL's path */
     bool confirm_is_harmless;
+    bool acts_on_series;
     bool bearer; /* the key goes into a header, with the API version beside it */
     const struct calcom_rule *rules;
     size_t rule_count;
@@ -54,6 +57,8 @@ struct calcom_dialect {
     bool (*write)(const struct calcom_parts *parts, struct calcom_written *written);
     /* The booking of a successful answer, or NULL. */
     struct json_object *(*find_booking)(struct json_object *root);
+    /* Where a booking names the series that it is in. */
+    const char *series_member;
     /* The error text of another answer, or NULL. */
     const char *(*find_message)(struct json_object *root);
 };
@@ -67,8 +72,13 @@ struct json_object *calcom_member(struct json_object *object, const char *name);
 /* A member that is a text, or NULL. */
 const char *calcom_text(struct json_object *object, const char *name);
 
-/* Writes {"name":"text"}. False when it does not fit. */
-__attribute__((warn_unused_result)) bool calcom_write_json(const char *name, const char *text,
-                                                           char *out, size_t size);
+struct calcom_json_member {
+    const char *name, *text;
+    bool is_list; /* ["text"] */
+};
+
+/* Writes {"name":"text", …}. False when it does not fit. */
+__attribute__((warn_unused_result)) bool calcom_write_json(const struct calcom_json_member *members,
+                                                           size_t count, char *out, size_t size);
 
 #endif

@@ -44,9 +44,11 @@ static bool
 v1_write(const struct calcom_parts *parts, struct calcom_written *written)
 {
     char number[24], key[512], reason[3 * 512];
+    bool frees = parts->call == CALCOM_DECLINE || parts->call == CALCOM_CANCEL;
     if (!read_number(parts->id, number, sizeof number) ||
         !http_encode(parts->key, key, sizeof key) ||
-        !http_encode(parts->reason, reason, sizeof reason)) {
+        !http_encode(parts->reason, reason, sizeof reason) ||
+        (frees && parts->seat[0] != '\0')) { /* it would cancel everybody's seat */
         return false;
     }
     written->body[0] = '\0';
@@ -96,5 +98,6 @@ const struct calcom_dialect CALCOM_V1 = {
                  [CALCOM_CANCEL] = STATUS_CANCELLED },
     .write = v1_write,
     .find_booking = v1_find_booking,
+    .series_member = "recurringEventId",
     .find_message = v1_find_message,
 };

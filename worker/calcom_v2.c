@@ -4,7 +4,12 @@
  *
  * confirm and decline of an accepted booking answer 400 "Booking already confirmed", with a text
  * that varies by version, so every 400 is looked at. Neither is guarded against cancelled or
- * rejected bookings: a confirm would resurrect them (Cal.com v2: confirm.handler.ts).
+ * rejected bookings: a confirm would resurrect them (Cal.com v2: confirm.handler.ts). Both act on
+ * every pending booking of a series.
+ *
+ * Seats: /seats/confirm and /seats/decline with {"seatUids":["…"]} where the API has them
+ * (Cal.com's cloud, where the plain routes refuse a booking with seats); /cancel with a seatUid
+ * frees one seat.
  */
 #include <json-c/json.h>
 #include <stdio.h>
@@ -41,27 +46,43 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
         !http_encode(parts->uid, uid, sizeof uid)) {
         return false;
     }
-    const char *path = "", *field = NULL;
+    bool of_seat = parts->seat[0] != '\0';
+    bool by_route = of_seat && parts->seat_routes;
+    struct calcom_json_member members[2];
+    size_t count = 0;
+    enum calcom_call call = parts->call;
+    if (call == CALCOM_DECLINE && of_seat && !by_route) {
+        call = CALCOM_CANCEL; /* /decline would decline the others' seats as well */
+    }
+    const char *path = "";
     written->method = HTTP_METHOD_POST;
     written->body[0] = '\0';
-    switch (parts->call) {
+    switch (call) {
     case CALCOM_LOOK:
         written->method = HTTP_METHOD_GET;
         break;
     case CALCOM_CONFIRM:
-        path = "/confirm";
+        path = by_route ? "/seats/confirm" : "/confirm";
         break;
     case CALCOM_DECLINE:
-        path = "/decline";
-        field = "reason";
+        path = by_route ? "/seats/decline" : "/decline";
+        if (!by_route) {
+            members[count++] = (struct calcom_json_member){ "reason", parts->reason, false };
+        }
         break;
     case CALCOM_CANCEL:
         path = "/cancel";
-        field = "cancellationReason";
+        members[count++] =
+            (struct calcom_json_member){ "cancellationReason", parts->reason, false };
+        if (of_seat) {
+            members[count++] = (struct calcom_json_member){ "seatUid", parts->seat, false };
+        }
         break;
     }
-    if (field != NULL &&
-        !calcom_write_json(field, parts->reason, written->body, sizeof written->body)) {
+    if (by_route && (call == CALCOM_CONFIRM || call == CALCOM_DECLINE)) {
+        members[count++] = (struct calcom_json_member){ "seatUids", parts->seat, true };
+    }
+    if (count > 0 && !calcom_write_json(members, count, written->body, sizeof written->body)) {
         return false;
     }
     int length =
@@ -90,6 +111,7 @@ v2_find_message(struct json_object *root)
 const struct calcom_dialect CALCOM_V2 = {
     .name = "v2",
     .confirm_is_harmless = false,
+    .acts_on_series = true,
     .bearer = true,
     .rules = RULES,
     .rule_count = sizeof RULES / sizeof RULES[0],
@@ -98,5 +120,6 @@ const struct calcom_dialect CALCOM_V2 = {
                  [CALCOM_CANCEL] = STATUS_CANCELLED },
     .write = v2_write,
     .find_booking = v2_find_booking,
+    .series_member = "recurringBookingUid",
     .find_message = v2_find_message,
 };

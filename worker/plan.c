@@ -24,13 +24,14 @@ settle(enum booking_status outcome)
 }
 
 struct plan
-plan_next(enum booking_goal goal, enum booking_status status, bool guide)
+plan_next(enum booking_goal goal, enum booking_status status, bool guide, bool seat)
 {
+    bool undecided = status == STATUS_PENDING || (status == STATUS_ACCEPTED && seat && !guide);
     switch (goal) {
     case GOAL_ACCEPT:
-        return status == STATUS_PENDING ? act(CALCOM_CONFIRM) : settle(status);
+        return undecided ? act(CALCOM_CONFIRM) : settle(status);
     case GOAL_REJECT:
-        if (status == STATUS_PENDING) {
+        if (undecided) {
             return act(CALCOM_DECLINE);
         }
         return status == STATUS_ACCEPTED && guide ? act(CALCOM_CANCEL) : settle(status);
@@ -40,6 +41,7 @@ plan_next(enum booking_goal goal, enum booking_status status, bool guide)
         }
         return settle(status == STATUS_PENDING ? STATUS_CANCELLED : status);
     case GOAL_LOOK:
+    case GOAL_IDENTIFY:
         break;
     }
     /* Not accepted is all that matters to a look. */
@@ -59,6 +61,7 @@ plan_first(enum booking_goal goal, bool fresh, bool guide, bool confirm_is_harml
         return guide ? CALCOM_CANCEL : CALCOM_DECLINE;
     case GOAL_WITHDRAW:
     case GOAL_LOOK:
+    case GOAL_IDENTIFY:
         break;
     }
     return CALCOM_LOOK;

@@ -13,6 +13,11 @@
  *                                       it changes the row
  *   withdraw  anything else             settle
  *   look      anything                  settle
+ *   identify  pending, accepted         (the caller joins the series)
+ *
+ *   a seat that was not answered yet:
+ *   accept    accepted                  confirm, but in the guide's flow settle
+ *   reject    accepted                  decline, but in the guide's flow cancel
  */
 #ifndef TOLLGATE_PLAN_H
 #define TOLLGATE_PLAN_H
@@ -31,8 +36,13 @@ struct plan {
     enum booking_status outcome; /* when settle; never STATUS_PENDING */
 };
 
-/* What to do next, given how Cal.com says the booking stands. guide: the guide's flow. */
-struct plan plan_next(enum booking_goal goal, enum booking_status status, bool guide);
+/*
+ * What to do next, given how Cal.com says the booking stands. guide: the guide's flow. seat: it is
+ * one seat of the booking, of which the booking's status does not tell how it stands, and it was
+ * not answered yet; a seat's confirm may be repeated (Cal.com v2: already confirmed ones are
+ * omitted).
+ */
+struct plan plan_next(enum booking_goal goal, enum booking_status status, bool guide, bool seat);
 
 /*
  * The first call for a booking just taken. fresh: nothing can have changed since its event, so it

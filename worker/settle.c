@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +29,10 @@
 #define TOKEN_SIZE  80
 #define REASON_SIZE 512
 
+#define CALLS_SIZE 4096 /* of a take; a longer log keeps its beginning */
+
 /* How a booking is put down. */
-enum ending { END_SETTLE, END_REFUSE, END_RETRY };
+enum ending { END_SETTLE, END_REFUSE, END_RETRY, END_JOIN };
 
 struct job {
     LIST_ENTRY(job) next;
@@ -39,20 +42,25 @@ struct job {
     char token[TOKEN_SIZE];
     char account[BOOKING_ACCOUNT_SIZE];
     char reason[REASON_SIZE];
+    char seat[BOOKING_UID_SIZE];
+    bool series, paid;
     enum booking_goal goal;
     int64_t cost;
     unsigned attempts;
     bool guide;
     enum calcom_call call; /* the one in flight */
-    int64_t call_since_us;
+    int64_t call_since_us, call_since_wall_ms;
     bool acted;                 /* asked Cal.com for something in this take: no second time */
     bool unanswered;            /* and do not know whether it was done */
     int64_t busy_until_mono_ms; /* and it may be at it until then */
     enum ending ending;
-    enum booking_status outcome; /* END_SETTLE */
-    int64_t delay_ms;            /* END_RETRY */
-    bool burn;                   /* END_RETRY: counts as an attempt */
+    enum booking_status outcome;  /* END_SETTLE */
+    bool whole_series;            /* END_SETTLE */
+    char joined[BOOKING_ID_SIZE]; /* END_JOIN */
+    int64_t delay_ms;             /* END_RETRY */
+    bool burn;                    /* END_RETRY: counts as an attempt */
     char detail[CALCOM_DETAIL_SIZE];
+    char calls[CALLS_SIZE]; /* the log of this take's calls, see booking.lua */
     struct event *resend_timer;
 };
 
@@ -95,6 +103,15 @@ job_settle(struct job *job, enum booking_status outcome)
 {
     job->ending = END_SETTLE;
     job->outcome = outcome;
+    job_end(job);
+}
+
+/* It waits for the others of its series; none: it is decided at once. */
+static void
+job_join(struct job *job, const char *series)
+{
+    job->ending = END_JOIN;
+    (void)snprintf(job->joined, sizeof job->joined, "%s", series);
     job_end(job);
 }
 
@@ -142,11 +159,19 @@ log_settled(const struct job *job, const char *state)
     log_info("settled", log_s("booking", job->id), log_s("state", state),
              log_s("goal", booking_goal_name(job->goal)), log_s("account", job->account),
              log_i("cost", job->cost), log_s("reason", job->reason));
+    if (job->paid && job->goal == GOAL_REJECT && strcmp(state, "rejected") == 0) {
+        log_info("rejected a paid booking: Cal.com refunds the payment", log_s("booking", job->id),
+                 log_s("account", job->account));
+    }
 }
 
 static void
-job_on_retried(struct job *job)
+job_on_retried(struct job *job, const char *detail)
 {
+    if (job->ending == END_JOIN) {
+        job->settler->handlers.due((long)strtoll(detail, NULL, 10), job->settler->arg);
+        return;
+    }
     metrics_add(job->settler->parts.metrics, WORKER_RETRIED, 1);
     log_info("will try again", log_s("booking", job->id), log_i("delay_ms", job->delay_ms),
              log_i("attempts", job->attempts + (job->burn ? 1 : 0)), log_s("reason", job->detail));
@@ -172,7 +197,7 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
         job_call(job, CALCOM_LOOK);
         return;
     case STORE_STEP_RETRY:
-        job_on_retried(job);
+        job_on_retried(job, detail);
         break;
     case STORE_STEP_DEAD:
         metrics_add(metrics, WORKER_DEAD, 1);
@@ -215,16 +240,19 @@ static void
 job_end(struct job *job)
 {
     struct store *store = job->settler->parts.store;
+    const struct store_step_of step = { job->id, job->token, job->detail, job->calls };
     switch (job->ending) {
     case END_SETTLE:
-        store_settle(store, job->id, job->token, job->outcome, job->detail, settler_on_step, job);
+        store_settle(store, &step, job->outcome, job->whole_series, settler_on_step, job);
         break;
     case END_REFUSE:
-        store_refuse(store, job->id, job->token, job->detail, settler_on_step, job);
+        store_refuse(store, &step, settler_on_step, job);
         break;
     case END_RETRY:
-        store_retry(store, job->id, job->token, job->delay_ms, job->burn, job->detail,
-                    settler_on_step, job);
+        store_retry(store, &step, job->delay_ms, job->burn, settler_on_step, job);
+        break;
+    case END_JOIN:
+        store_join(store, &step, job->joined, settler_on_step, job);
         break;
     }
 }
@@ -243,7 +271,8 @@ job_back_off(struct job *job, int64_t retry_after_ms)
 static void
 job_on_seen(struct job *job, enum booking_status status)
 {
-    struct plan plan = plan_next(job->goal, status, job->guide);
+    bool open_seat = job->seat[0] != '\0' && (!job->acted || job->unanswered);
+    struct plan plan = plan_next(job->goal, status, job->guide, open_seat);
     if (plan.settle) {
         job_settle(job, plan.outcome);
     } else if (job->busy_until_mono_ms > clock_mono_ms() && !job->acted) {
@@ -267,6 +296,8 @@ job_on_acted(struct job *job, enum booking_status status)
     if (status == STATUS_PENDING) {
         job_call(job, CALCOM_LOOK);
     } else {
+        job->whole_series = job->series && job->call != CALCOM_CANCEL &&
+                            calcom_acts_on_series(job->settler->parts.calcom);
         job_settle(job, status);
     }
 }
@@ -287,10 +318,17 @@ static void
 job_on_answer(struct job *job, const struct calcom_answer *answer)
 {
     struct governor *governor = job->settler->parts.governor;
+    if (answer->again) {
+        job_call(job, job->call);
+        return;
+    }
     switch (answer->kind) {
     case CALCOM_DONE:
         governor_succeeded(governor);
-        if (job->call == CALCOM_LOOK) {
+        if (job->goal == GOAL_IDENTIFY &&
+            (answer->status == STATUS_PENDING || answer->status == STATUS_ACCEPTED)) {
+            job_join(job, answer->series);
+        } else if (job->call == CALCOM_LOOK) {
             job_on_seen(job, answer->status);
         } else {
             job_on_acted(job, answer->status);
@@ -330,6 +368,25 @@ job_on_answer(struct job *job, const struct calcom_answer *answer)
     }
 }
 
+/* Adds the call that was answered to the log that the booking keeps. */
+static void
+note_call(struct job *job, const struct calcom_answer *answer, int64_t took_ms)
+{
+    char line[CALCOM_DETAIL_SIZE + 120];
+    size_t used = strlen(job->calls);
+    int length =
+        snprintf(line, sizeof line, "%s%" PRId64 " %" PRId64 " %s %d %s %s", used > 0 ? "\n" : "",
+                 job->call_since_wall_ms, took_ms, calcom_call_name(job->call), answer->http_status,
+                 calcom_class_name(answer->kind), answer->detail);
+    if (length <= 0 || used + (size_t)length >= sizeof job->calls) {
+        return;
+    }
+    for (char *c = line + (used > 0); *c != '\0'; c++) {
+        *c = *c == '\n' || *c == '\r' ? ' ' : *c;
+    }
+    memcpy(job->calls + used, line, (size_t)length + 1);
+}
+
 static void
 settler_on_answer(const struct calcom_answer *answer, void *arg)
 {
@@ -344,6 +401,7 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
     log_debug("Cal.com answered", log_s("booking", job->id),
               log_s("call", calcom_call_name(job->call)), log_i("status", answer->http_status),
               log_s("class", calcom_class_name(answer->kind)), log_i("us", took_us));
+    note_call(job, answer, took_us / 1000);
     /* A look after an act that was refused must not hide why it was. */
     if (answer->kind != CALCOM_DONE || job->call != CALCOM_LOOK || !job->acted) {
         (void)snprintf(job->detail, sizeof job->detail, "%s", answer->detail);
@@ -363,12 +421,17 @@ job_call(struct job *job, enum calcom_call call)
     }
     job->call = call;
     job->call_since_us = clock_mono_us();
+    job->call_since_wall_ms = clock_wall_ms();
     job->acted = job->acted || call != CALCOM_LOOK;
     metrics_add(parts->metrics, WORKER_CALL_LOOK + (size_t)call, 1);
     const char *reason = job->goal == GOAL_WITHDRAW ? "The booking was cancelled." : job->reason;
-    if (!calcom_send(parts->calcom, call, job->id, job->uid, reason, settler_on_answer, job)) {
-        (void)snprintf(job->detail, sizeof job->detail,
-                       "this booking has no uid or number that the API could be asked for");
+    const struct calcom_subject subject = { job->id, job->uid, job->seat, reason };
+    if (!calcom_send(parts->calcom, call, &subject, settler_on_answer, job)) {
+        (void)snprintf(
+            job->detail, sizeof job->detail, "%s",
+            job->seat[0] != '\0'
+                ? "this API cannot free one seat: decline or cancel it by hand in Cal.com"
+                : "this booking has no uid or number that the API could be asked for");
         job_refuse(job);
     }
 }
@@ -430,6 +493,9 @@ settler_take(struct settler *settler, const struct store_job *taken)
     job->cost = taken->cost;
     job->attempts = taken->attempts;
     job->guide = taken->guide;
+    (void)snprintf(job->seat, sizeof job->seat, "%s", taken->seat);
+    job->series = taken->series;
+    job->paid = taken->paid;
     job->busy_until_mono_ms = taken->busy_ms > 0 ? clock_mono_ms() + taken->busy_ms : 0;
     LIST_INSERT_HEAD(&settler->jobs, job, next);
     settler->count++;

@@ -22,13 +22,22 @@
 --   taken_ms               when it was taken last
 --   busy_until_ms          a worker left with it in hand: its call may run until then
 --   again                  1: named again while in hand
---   unsupported            why this gate cannot decide it yet
+--   seat                   Cal.com's ID of the seat, where the event type has seats
+--   successor              the booking that replaces this one in Cal.com (it was rescheduled)
+--   slot_of                the first of several requests by one click, of which this is a later one
+--   occurrences            how many bookings the series has that this one belongs to
+--   series                 Cal.com's name of that series once it was looked up; '-': it has none
+--   lead                   the booking of the series that is asked for in place of this one
+--   answers, metadata      what the booker answered and the page added (JSON), if the policy reads them
+--   account_was, terms     what the decision rested on: the account (JSON), the SHA of the terms
+--   deferred               how often the policy put the decision off
+--   calls                  the newest calls to Cal.com: `<began ms> <took ms> <call> <status> <class> <detail>`
 --   last_error
 
 local booking = {}
 
 local NUMERIC = {
-  'schema', 'start', 'end', 'first_ms', 'events', 'received_ms', 'cost', 'held', 'charged',
+  'schema', 'start', 'end', 'first_ms', 'occurrences', 'deferred', 'events', 'received_ms', 'cost', 'held', 'charged',
   'decided_ms', 'settled_ms', 'taken_ms', 'busy_until_ms', 'takes', 'attempts', 'requested_ms', 'created_ms', 'rescheduled_ms',
   'payment_ms', 'cancelled_ms', 'cancelled_received_ms', 'rejected_ms',
 }
@@ -52,6 +61,18 @@ function booking.load(ns, id)
   end
   b.changes = {}
   return b
+end
+
+-- Adds calls to Cal.com (lines, oldest first) to those that the booking remembers.
+function booking.add_calls(b, calls)
+  if not calls or calls == '' then
+    return
+  end
+  local lines = {}
+  for line in ((b.calls or '') .. '\n' .. calls):gmatch('[^\n]+') do
+    lines[#lines + 1] = line
+  end
+  booking.set(b, 'calls', table.concat(lines, '\n', math.max(1, #lines - CALLS_KEPT + 1)))
 end
 
 function booking.set(b, field, value)
@@ -90,8 +111,8 @@ function booking.save(ns, id, b, now, keep_ms)
   end
   local expires = integer(math.max(now, (b['end'] or b.start or 0) * 1000) + keep_ms)
   redis.call('PEXPIREAT', key, expires)
-  if b.uid then
-    redis.call('PEXPIREAT', ns .. 'uid:' .. b.uid, expires)
+  for _, uid in ipairs({ b.uid or '', b.seat }) do
+    redis.call('PEXPIREAT', ns .. 'uid:' .. uid, expires)
   end
 end
 
@@ -134,10 +155,10 @@ function booking.is_accepted_by_hand(b)
   return b.rescheduled_ms ~= nil or (b.created_ms ~= nil and not booking.is_guide(b))
 end
 
--- Cancelled or declined at Cal.com. On an open booking this forbids to confirm it, whatever came
+-- Cancelled, declined or rescheduled at Cal.com. On an open booking this forbids to confirm it, whatever came
 -- after: a newer BOOKING_CREATED may be the echo of our own confirm, which resurrects.
 function booking.is_withdrawn(b)
-  return b.cancelled_ms ~= nil or b.rejected_ms ~= nil
+  return b.cancelled_ms ~= nil or b.rejected_ms ~= nil or b.successor ~= nil
 end
 
 -- The same of an accepted booking, where a newer BOOKING_CREATED is the host's last word.
@@ -150,6 +171,9 @@ end
 -- or one that crossed our call. Only Cal.com's own times are compared. The event that made the booking
 -- is none, unless it comes after such a word.
 local function is_resurrected(b)
+  if b.state == 'observed' then
+    return false
+  end
   local withdrawn_ms = math.max(b.rejected_ms or 0, b.cancelled_ms or 0)
   local made_it = b.first_seen == 'created' and b.created_ms == b.first_ms
   return b.created_ms ~= nil and b.created_ms > withdrawn_ms and (withdrawn_ms > 0 or not made_it)
@@ -178,22 +202,56 @@ function booking.is_news(b, kind)
   return booking.needs_attention(b)
 end
 
+-- One of a series that was not looked up yet: a webhook does not name its series. A rescheduled one
+-- stands alone.
+function booking.is_unidentified(b)
+  return (b.occurrences or 1) > 1 and not b.series and not b.reschedule_uid and not booking.is_withdrawn(b)
+end
+
+-- One of several of a series that is known.
+function booking.is_in_series(b)
+  return b.series ~= nil and b.series ~= '-'
+end
+
 -- What a worker has to bring about at Cal.com, or nil when there is nothing to do there:
 --   accept    confirm it             reject    decline it with the reason
 --   withdraw  see that our confirm did not win against a cancel or reject that came meanwhile
 --   look      only see how it stands
+--   identify  see which series it is one of
+-- A booking of a series with a lead is not acted on: what is asked for the lead counts for all.
 function booking.goal(b)
-  if b.state == 'accepting' then
-    return booking.is_withdrawn(b) and 'withdraw' or 'accept'
+  if b.state == 'accepting' and booking.is_withdrawn(b) then
+    return 'withdraw'
+  elseif OPEN[b.state] and (b.lead or '') ~= '' then
+    return nil
+  elseif b.state == 'accepting' then
+    return 'accept'
   elseif b.state == 'rejecting' then
-    return 'reject'
-  elseif not OPEN[b.state] and b.state ~= 'accepted' and is_resurrected(b) then
+    -- A seat's own status cannot be seen; what the host told us about it is all there is.
+    return b.seat and booking.is_accepted_by_hand(b) and 'look' or 'reject'
+  elseif b.state == 'waiting' then
+    return b.first_seen and booking.is_unidentified(b) and 'identify' or nil
+  elseif b.state ~= 'accepted' and is_resurrected(b) then
     return 'look'
+  end
+end
+
+-- Which bookings an account has, held or accepted, until they are over.
+function booking.note_open(ns, id, b, is_open, now)
+  local key = ns .. 'open:' .. (b.account or '')
+  if not b.account then
+    return
+  elseif is_open then
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', integer(now / 1000))
+    redis.call('ZADD', key, integer(b['end'] or b.start or now / 1000), id)
+  elseif b.decision == 'accept' or b.state == 'accepted' then
+    redis.call('ZREM', key, id)
   end
 end
 
 -- Moves an open or accepted booking into a final state.
 function booking.close(ns, id, b, state, now, counts)
+  booking.note_open(ns, id, b, state == 'accepted', now)
   booking.set(b, 'state', state)
   booking.set(b, 'settled_ms', now)
   redis.call('HSET', ns .. 'done', id, state)

@@ -10,6 +10,10 @@
 --   policy_host  compiles the operator's policy and runs it with nothing but tables
 --   booking      the record of one booking: facts, states, what has to be done about it
 --   queue        the places a booking's name can be in: queue, active, retry, dead, none
+--   accounts     the accounts of one take: as they are, and as planned
+--   seats        bookings that share one of Cal.com's
+--   decide       an undecided booking: what it replaces, whether it is a twin, the policy, the hold
+--   series       recurring bookings, decided together
 --   record, take, settle   the three big steps; functions registers everything
 --
 -- Rules for all of them:
@@ -30,6 +34,25 @@ local SCHEMA = 1
 
 -- How many entries people and dashboards can look back on. Trimmed ones stay counted in `stats`.
 local DECISIONS_KEPT = 10000
+
+-- How many waived bookings are listed.
+local WAIVED_KEPT = 10000
+
+-- Requests of one account for one event type and start within this time (ms, by createdAt) come from
+-- one click (Cal.com issue 13548).
+local TWIN_MS = 120000
+
+-- How long (ms, from the first that was looked at) the bookings of a series are gathered.
+local GATHER_MS = 2000
+
+-- How long (ms) a booking waits for another one in flight, if nothing wakes it before.
+local WAIT_MS = 5000
+
+-- In observe mode a booking that is to be acted on waits so long (ms) until it is looked at again.
+local OBSERVE_AGAIN_MS = 60000
+
+-- How many calls to Cal.com a booking remembers.
+local CALLS_KEPT = 20
 
 -- After a worker left with a booking in hand, for how long (ms, from its take) its call to Cal.com may
 -- still run: the next one may look at once, but asks for nothing before.

@@ -49,6 +49,14 @@ function queue.put_down(ns, id, b, place, score_ms)
   return place
 end
 
+-- Names a booking that waits in `retry` for another one. Its record is not loaded: a take may have it.
+function queue.wake(ns, id)
+  if redis.call('ZREM', ns .. 'retry', id) == 1 then
+    redis.call('HSET', ns .. 'booking:' .. id, 'place', 'queue')
+    redis.call('LPUSH', ns .. 'queue', id)
+  end
+end
+
 -- Hands a booking back undone: it is the next to be taken, and whoever takes it sees all the news.
 function queue.give_back(ns, id, b)
   queue.leave(ns, id, b)

@@ -15,6 +15,12 @@ end
 -- What Cal.com says becomes of an open booking: per state and outcome, the final state and the
 -- movement of the booking's credits. `refused`: Cal.com will never do what we ask.
 local SETTLE = {
+  -- Seen when it was looked up which series it is one of.
+  waiting = {
+    rejected = { state = 'rejected', reason = 'declined in Cal.com before it was decided; nothing is charged' },
+    cancelled = { state = 'cancelled', reason = 'cancelled in Cal.com before it was decided; nothing is charged' },
+    gone = { state = 'cancelled', reason = 'gone from Cal.com before it was decided; nothing is charged' },
+  },
   accepting = {
     accepted = { state = 'accepted', move = 'capture' },
     rejected = { state = 'rejected', move = 'release', reason = 'declined in Cal.com; nothing is charged' },
@@ -37,26 +43,79 @@ local RESURRECTED = SETTLE.rejecting.accepted
 
 local OUTCOMES = { accepted = true, rejected = true, cancelled = true, gone = true, refused = true }
 
--- The movement that a rule asks for, as {amount, purses}; nil when nothing is to be moved. The second
--- answer says why it cannot be.
-local function plan_movement(ns, b, rule)
+-- What is left of a hold that was not there in full when Cal.com said yes to a whole series.
+local function uncovered(b)
+  return math.max(0, (b.cost or 0) - (b.held or 0))
+end
+
+-- Whether a hold stays: the booking was rescheduled, and the new one's decision takes the hold over.
+local function has_heir(ns, b)
+  if not b.successor then
+    return false
+  end
+  local heir = redis.call('HMGET', ns .. 'booking:' .. b.successor, 'state', 'account')
+  return heir[1] == 'waiting' and heir[2] == b.account
+end
+
+-- The movement that a rule asks for, as {kind, amount}; nil when nothing is to be moved.
+local function movement_of(ns, b, rule)
   local amount = rule.move == 'waive' and b.cost or b.held
-  if not rule.move or not amount or amount == 0 or not b.account then
+  if not rule.move or not b.account or not amount or (rule.move == 'release' and has_heir(ns, b)) then
+    return nil
+  elseif amount == 0 and not (rule.move == 'capture' and uncovered(b) > 0) then
     return nil
   end
-  local purses, message = credit.load_for(ns, b.account, rule.move, amount)
-  return { amount = amount, purses = purses }, message
+  return { kind = rule.move, amount = amount }
 end
 
-local function write_movement(ns, id, b, kind, movement, note)
-  credit.move(ns, b.account, movement.purses, kind, movement.amount, { booking = id, note = note })
-  booking.set(b, 'held', 0)
-  if kind == 'capture' then
+-- Moves the booking's credits in its loaded account. Answers the account.
+local function write_movement(ns, id, b, movement, purses, note, now)
+  local entry = { booking = id, note = note }
+  local function move(kind, amount)
+    if amount > 0 then
+      purses = credit.move(ns, b.account, purses, kind, amount, entry)
+    end
+    if amount > 0 and kind == 'waive' then
+      accounts.list_waived(ns, id, now)
+    end
+  end
+  move(movement.kind, movement.amount)
+  if movement.kind == 'capture' then
+    move('waive', uncovered(b))
     booking.set(b, 'charged', movement.amount)
+  end
+  booking.set(b, 'held', 0)
+  return purses
+end
+
+-- Settles one booking by a rule.
+local function write_settled(ns, id, b, rule, movement, purses, note, now, counts)
+  if movement then
+    purses = write_movement(ns, id, b, movement, purses, note, now)
+  end
+  booking.set(b, 'reason', rule.reason or b.reason or '')
+  booking.close(ns, id, b, rule.state, now, counts)
+  if b.successor then
+    queue.wake(ns, b.successor)
+  end
+  return purses
+end
+
+-- Cal.com did the same with the whole series: its other bookings have the outcome of the lead, but for
+-- those that were cancelled one by one meanwhile.
+local function settle_followers(ns, followers, state, outcome, purses, note, now, keep_ms, counts)
+  for _, follower in ipairs(followers) do
+    local id, b = follower.id, follower.b
+    if b.state == state and not booking.is_withdrawn(b) then
+      local rule = SETTLE[state][outcome]
+      purses = write_settled(ns, id, b, rule, movement_of(ns, b, rule), purses, note, now, counts)
+      booking.save(ns, id, b, now, keep_ms)
+    end
   end
 end
 
--- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said)
+-- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said), covers (`series` when
+-- Cal.com did it with the whole series), calls (see booking.add_calls)
 -- Answers {'settled', state}, {'look'} (a cancel or reject came while our confirm was on its way: see
 -- how Cal.com stands now), {'parked', reason} or {'stale'}.
 local function settle(keys, args)
@@ -76,23 +135,28 @@ local function settle(keys, args)
     return { 'look' }
   end
 
-  local by_state = SETTLE[b.state]
+  local state = b.state
+  local by_state = SETTLE[state]
   local rule = by_state and by_state[outcome]
-  if not by_state and outcome == 'accepted' and b.state ~= 'accepted' and b.state ~= 'waiting' then
+  if not by_state and outcome == 'accepted' and state ~= 'accepted' then
     rule = RESURRECTED
   end
-  local movement, message
-  if rule then
-    movement, message = plan_movement(ns, b, rule)
+  local followers = rule and OPEN[state] and series.followers(ns, id, b) or {}
+  local movement = rule and movement_of(ns, b, rule)
+  local purses, message
+  if movement then
+    purses, message = credit.load_for(ns, b.account, movement.kind, movement.amount)
   end
+  booking.add_calls(b, args[7])
   if message then
     queue.park(ns, id, b, now, message, counts)
   elseif rule then
-    if movement then
-      write_movement(ns, id, b, rule.move, movement, note)
+    purses = write_settled(ns, id, b, rule, movement, purses, note, now, counts)
+    if args[6] == 'series' then
+      settle_followers(ns, followers, state, outcome, purses, note, now, keep_ms, counts)
+    else
+      series.pass_on(ns, followers, now, keep_ms)
     end
-    booking.set(b, 'reason', rule.reason or b.reason or '')
-    booking.close(ns, id, b, rule.state, now, counts)
     if rule.dead then
       queue.park(ns, id, b, now, note, counts)
     else
@@ -101,7 +165,7 @@ local function settle(keys, args)
     end
   else
     booking.set(b, 'settled_ms', now)
-    queue.put_down(ns, id, b, 'none')
+    queue.put_down(ns, id, b, state == 'waiting' and 'queue' or 'none')
   end
   booking.save(ns, id, b, now, keep_ms)
   stats_write(ns, counts)
@@ -116,7 +180,7 @@ local function is_hopeless(b, now)
   return now >= math.max((b.start or 0) * 1000, b.received_ms + 86400000)
 end
 
--- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why
+-- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls
 -- Answers {'retry', delay}, {'queued'} (named again meanwhile), {'dead'} or {'stale'}.
 local function retry(keys, args)
   local ns = namespace(keys)
@@ -127,6 +191,7 @@ local function retry(keys, args)
   local answer = { 'stale' }
   if b then
     booking.set(b, 'last_error', why)
+    booking.add_calls(b, args[7])
     if args[4] == '1' then
       booking.set(b, 'attempts', b.attempts + 1)
       stats_add(counts, 'retries')
@@ -138,6 +203,31 @@ local function retry(keys, args)
       place = queue.put_down(ns, id, b, 'retry', now + delay_ms)
     end
     answer = place == 'retry' and { 'retry', delay_ms } or { place == 'queue' and 'queued' or place }
+    booking.save(ns, id, b, now, keep_ms)
+  end
+  stats_write(ns, counts)
+  return answer
+end
+
+-- ARGV: id, token, the series' name at Cal.com ('': it is in none), keep_ms, calls
+-- Answers {'queued'}, {'retry', delay} (the others of the series are waited for) or {'stale'}.
+local function join(keys, args)
+  local ns = namespace(keys)
+  local id, token, name = args[1], args[2], args[3]
+  local keep_ms = number_argument(args, 4, 'keep_ms')
+  local now, counts = now_ms(), {}
+  local b = in_hand(ns, id, token, counts)
+  local answer = { 'stale' }
+  if b then
+    booking.add_calls(b, args[5])
+    local wait_ms = 0
+    if name:match('^[%w_.:-]+$') and #name <= 80 and b.occurrences then
+      wait_ms = series.join(ns, id, b, name, now, keep_ms)
+    else
+      booking.set(b, 'series', '-')
+    end
+    local place = queue.put_down(ns, id, b, wait_ms > 0 and 'retry' or 'queue', now + wait_ms)
+    answer = place == 'retry' and { 'retry', integer(wait_ms) } or { place }
     booking.save(ns, id, b, now, keep_ms)
   end
   stats_write(ns, counts)

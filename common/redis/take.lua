@@ -1,161 +1,29 @@
 -- Takes bookings from the queue into a worker's hands, and decides what is undecided, in list order,
 -- together with the hold. First everything is read and planned, every policy run; then written.
 
--- What this call knows of accounts: `purses` as they are, `planned` as they will be when the steps
--- planned so far are done. An account that cannot be read has an error text instead.
-local function account_of(batch, account)
-  if batch.known[account] == nil then
-    local purses, message = credit.load(batch.ns, account)
-    batch.known[account] = true
-    batch.purses[account] = purses
-    batch.errors[account] = message
-    if purses then
-      local planned = {}
-      for field, value in pairs(purses) do
-        if type(field) == 'string' then
-          planned[field] = value
-        end
-      end
-      batch.planned[account] = planned
-    end
-  end
-  return batch.planned[account], batch.errors[account]
-end
-
-local function plan_move(batch, account, kind, amount)
-  if amount > 0 then
-    local planned = batch.planned[account] or { balance = 0, held = 0, spent = 0 }
-    batch.planned[account] = planned
-    credit.apply(planned, kind, amount)
-  end
-end
-
-local function move(batch, id, b, kind, amount, note)
-  if amount > 0 then
-    batch.purses[b.account] =
-      credit.move(batch.ns, b.account, batch.purses[b.account], kind, amount, { booking = id, note = note })
-  end
-end
-
--- Asks the policy about an undecided booking. Answers a verdict, or nil and why there is none.
-local function ask_policy(batch, id, b)
-  if not b.account then
-    return nil, 'no webhook told whose account this booking is on'
-  end
-  local account, message = account_of(batch, b.account)
-  if message then
-    return nil, message
-  end
-  local verdict
-  verdict, message = policy_host.decide(batch.policy, id, b, account, batch.terms, batch.now)
-  if verdict then
-    verdict.balance = account and account.balance or ''
-  end
-  return verdict, message
-end
-
-local function write_decision(batch, id, b, verdict)
-  local decision = verdict.accept and 'accept' or 'reject'
-  booking.set(b, 'state', verdict.accept and 'accepting' or 'rejecting')
-  booking.set(b, 'decision', decision)
-  booking.set(b, 'reason', verdict.reason)
-  booking.set(b, 'cost', verdict.cost)
-  booking.set(b, 'held', verdict.accept and verdict.cost or 0)
-  booking.set(b, 'charged', 0)
-  booking.set(b, 'policy', batch.policy.sha)
-  booking.set(b, 'balance_before', verdict.balance)
-  booking.set(b, 'decided_ms', batch.now)
-  if verdict.accept then
-    move(batch, id, b, 'hold', verdict.cost, verdict.reason)
-  end
-  stats_add(batch.counts, 'decided:' .. decision)
-  redis.call('XADD', batch.ns .. 'decisions', 'MAXLEN', '~', DECISIONS_KEPT, '*', 'booking', id,
-    'account', b.account, 'event_type', b.event_type or '', 'decision', decision,
-    'cost', integer(verdict.cost), 'reason', verdict.reason)
-end
-
--- Accepted by hand before we decided: charged if the credit is there, else waived.
-local function write_accepted_by_hand(batch, id, b, verdict)
-  if verdict.accept then
-    move(batch, id, b, 'capture', verdict.cost, 'accepted in Cal.com by hand')
-    booking.set(b, 'charged', b.held)
-    booking.set(b, 'held', 0)
-  else
-    move(batch, id, b, 'waive', verdict.cost, verdict.reason)
-  end
-  booking.close(batch.ns, id, b, 'accepted', batch.now, batch.counts)
-end
-
 -- A planner for each state answers a function that writes what is to be done, or nil.
-local PLAN = {}
-
-function PLAN.waiting(batch, id, b)
-  if booking.is_withdrawn(b) then
-    local state = b.cancelled_ms and 'cancelled' or 'rejected'
-    return function()
-      booking.set(b, 'reason', state .. ' in Cal.com before it was decided; nothing is charged')
-      booking.close(batch.ns, id, b, state, batch.now, batch.counts)
-    end
-  end
-  if b.unsupported then
-    return function()
-      queue.park(batch.ns, id, b, batch.now, b.unsupported, batch.counts)
-    end
-  end
-  local verdict, message = ask_policy(batch, id, b)
-  if not verdict then
-    return function()
-      queue.park(batch.ns, id, b, batch.now, message, batch.counts)
-    end
-  end
-  local by_hand = booking.is_accepted_by_hand(b)
-  if verdict.accept then
-    plan_move(batch, b.account, 'hold', verdict.cost)
-    if by_hand then
-      plan_move(batch, b.account, 'capture', verdict.cost)
-    end
-  end
-  return function()
-    write_decision(batch, id, b, verdict)
-    if by_hand then
-      write_accepted_by_hand(batch, id, b, verdict)
-    end
-  end
-end
-
--- Cancelled by the host, or declined: always refunded. By the member: if it was early enough.
-local function is_refundable(batch, b)
-  if not b.cancelled_ms or not b.cancelled_by or b.cancelled_by ~= b.email or not b.start then
-    return true
-  end
-  local notice_ms = (tonumber(batch.terms.refund_notice_hours) or 24) * 3600000
-  return b.start * 1000 - math.min(b.cancelled_ms, b.cancelled_received_ms) >= notice_ms
-end
+local PLAN = { waiting = decide.plan }
 
 function PLAN.accepted(batch, id, b)
   if not booking.is_withdrawn_for_good(b) then
     return nil
   end
-  local amount = b.charged or 0
-  local _, message
-  if b.account then
-    _, message = account_of(batch, b.account)
+  local heir = b.successor and batch.load(b.successor)
+  if heir and heir.state == 'waiting' then
+    return nil -- its decision takes the charge over
   end
-  if b.account and not message then
-    _, message = credit.load_for(batch.ns, b.account, 'refund', amount)
-  end
-  if message then
-    return function()
-      queue.park(batch.ns, id, b, batch.now, message, batch.counts)
-    end
-  end
-  local refund = is_refundable(batch, b)
+  local amount, movements = b.charged or 0, {}
+  local refund = decide.is_refundable(batch, b)
   if refund then
-    plan_move(batch, b.account, 'refund', amount)
+    accounts.add(movements, b.account, 'refund', amount, { booking = id, note = 'cancelled' })
+  end
+  local message = accounts.plan(batch, movements)
+  if message then
+    return decide.parker(batch, id, b, message)
   end
   return function()
     if refund then
-      move(batch, id, b, 'refund', amount, 'cancelled')
+      accounts.write(batch, movements)
       booking.set(b, 'charged', 0)
       booking.set(b, 'reason', 'cancelled; ' .. integer(amount) .. ' refunded')
     else
@@ -166,7 +34,7 @@ function PLAN.accepted(batch, id, b)
 end
 
 local function is_fresh(batch, b)
-  return b.takes == 1 and b.events == 1 and batch.now - b.received_ms < batch.fresh_ms
+  return b.takes == 1 and b.events == 1 and not b.look_first and batch.now - b.received_ms < batch.fresh_ms
     and math.abs(batch.now - b.first_ms) < batch.fresh_ms
 end
 
@@ -175,7 +43,8 @@ local function job_of(batch, id, b)
   return { id, b.token, booking.goal(b) or 'look', b.uid or '', b.account or '', b.reason or '',
     integer(b.cost or 0), integer(b.attempts), is_fresh(batch, b) and '1' or '0',
     booking.is_guide(b) and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)),
-    b.seat or '', '0', (b.payment_ms or b.paid == 'yes') and '1' or '0' }
+    b.seat or '', booking.is_in_series(b) and '1' or '0',
+    (b.payment_ms or b.paid == 'yes') and '1' or '0' }
 end
 
 -- A take whose answer was lost on the way is asked for again under the same number.
@@ -231,7 +100,7 @@ end
 
 -- Plans one booking; nil when its name is no reason to do anything.
 local function plan(batch, id)
-  local b = booking.load(batch.ns, id)
+  local b = batch.load(id)
   if not b then
     stats_add(batch.counts, 'unknown_names')
     return nil
@@ -244,7 +113,13 @@ local function plan(batch, id)
   if b.state == 'waiting' and not b.first_seen then
     return item
   end
-  if PLAN[b.state] then
+  if batch.observe and b.state ~= 'waiting' and booking.needs_attention(b) then
+    item.write = function()
+      booking.set(b, 'last_error', 'TOLLGATE_MODE=observe: nothing is acted on')
+      decide.put_off(batch, id, b, OBSERVE_AGAIN_MS)
+    end
+  elseif PLAN[b.state] and not b.is_planned then
+    b.is_planned = true
     item.write = PLAN[b.state](batch, id, b)
   end
   return item
@@ -279,7 +154,13 @@ end
 local function take_batch(batch, want)
   local names = choose(batch, want)
   local items, seen = {}, {}
-  for _, list in ipairs({ names.adopted, names.due, names.queued }) do
+  local lists = { names.adopted, names.due, names.queued }
+  for _, list in ipairs(lists) do
+    for _, id in ipairs(list) do
+      batch.named[id] = true
+    end
+  end
+  for _, list in ipairs(lists) do
     for _, id in ipairs(list) do
       if not seen[id] then
         seen[id] = true
@@ -319,7 +200,7 @@ local function next_due(batch)
 end
 
 -- ARGV: worker, number of this take (from 1 up; the same number repeats the same batch), how many at
--- most, fresh_ms, lease_ms, keep_ms
+-- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe)
 -- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}}
 local function take(keys, args)
   local ns = namespace(keys)
@@ -330,8 +211,19 @@ local function take(keys, args)
     ns = ns, name = worker, now = now, seq = seq, token = worker .. '/' .. integer(seq),
     worker = ns .. 'worker:' .. worker, active = ns .. 'active:' .. worker,
     fresh_ms = number_argument(args, 4, 'fresh_ms'), keep_ms = number_argument(args, 6, 'keep_ms'),
-    known = {}, purses = {}, planned = {}, errors = {}, counts = {},
+    observe = args[7] == 'observe', counts = {},
+    known = {}, purses = {}, planned = {}, errors = {}, -- see accounts
+    named = {}, touched = {}, -- bookings that this take deals with, by name or beside another one
+    slots = {}, opened = {}, -- slots claimed and bookings accepted by what is planned so far
   }
+  local loaded = {}
+  -- Each booking is loaded once, so that whoever changes it sees what others changed.
+  function batch.load(booking_id)
+    if loaded[booking_id] == nil then
+      loaded[booking_id] = booking.load(ns, booking_id) or false
+    end
+    return loaded[booking_id] or nil
+  end
   local lease_ms = number_argument(args, 5, 'lease_ms')
   local before = redis.call('HMGET', batch.worker, 'seq', 'batch')
   local last = tonumber(before[1]) or 0

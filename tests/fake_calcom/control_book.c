@@ -36,6 +36,7 @@ struct form {
     struct event_type type;
     bool waits;
     int64_t start_ms;
+    bool own_hour;
     int64_t minutes;
     int64_t id; /* 0: the next free one */
     int64_t count;
@@ -60,7 +61,8 @@ read_reschedule(const struct order *order, struct form *form)
     return form->count == 1 ? NULL : "one booking cannot be moved to several";
 }
 
-/* Default: in seven days, on the full hour. */
+/* Default: in seven days, on the full hour; each booking has an hour of its own: two requests
+ * of one booker for one time are taken for twins. */
 static const char *
 read_start(const struct order *order, struct form *form)
 {
@@ -68,6 +70,7 @@ read_start(const struct order *order, struct form *form)
 
     form->start_ms = (clock_wall_ms() + 7 * DAY_MS) / HOUR_MS * HOUR_MS;
     form->minutes = json_int(order->body, "minutes", 60);
+    form->own_hour = start == NULL;
     if (start != NULL && !iso_parse(start, &form->start_ms))
         return "start is not an ISO 8601 time";
     return form->minutes > 0 ? NULL : "minutes must be positive";
@@ -145,8 +148,8 @@ booking_new(struct store *store, const struct form *form, int64_t n)
         return NULL;
     booking->type = form->type;
     booking->waits = form->waits;
-    booking->start_ms = form->start_ms;
-    booking->end_ms = form->start_ms + form->minutes * 60 * 1000;
+    booking->start_ms = form->start_ms + (form->own_hour ? booking->id % 10000 * HOUR_MS : 0);
+    booking->end_ms = booking->start_ms + form->minutes * 60 * 1000;
     booking->email = numbered(form->email, n);
     booking->name = form->name != NULL
                         ? numbered(form->name, n)

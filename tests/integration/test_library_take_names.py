@@ -300,30 +300,14 @@ def test_the_guides_flow_is_decided(library, balance, goal):
 
 # ---- What cannot be decided is parked, alone ----
 
-def test_unsupported_is_parked_with_its_reason(library):
-    library.credit(balance=5)
-    library.record(1, unsupported="seats are not supported yet")
-    library.record(2)
-    assert library.take().ids == ["2"]
-    assert library.dead() == ["1"]
-    assert library.booking()["last_error"] == "seats are not supported yet"
-    assert library.stat("dead") == 1
 
-
-def test_unsupported_but_cancelled_is_cancelled(library):
-    library.record(1, unsupported="seats")
-    library.record(1, "cancelled")
-    library.take()
-    assert (library.state(), library.dead()) == ("cancelled", [])
-
-
-def test_a_booking_without_an_account_is_parked_alone(library):
+def test_a_booking_without_an_account_is_refused_alone(library):
     library.credit(balance=5)
     library.record(1, account=None, email=None)
     library.record(2)
-    assert library.take().ids == ["2"]
-    assert library.dead() == ["1"]
-    assert "account" in library.booking()["last_error"]
+    refused, accepted = library.take().jobs
+    assert (refused.id, refused.goal, refused.reason) == ("1", "reject", "This booking names no member account.")
+    assert (accepted.id, accepted.goal) == ("2", "accept")
 
 
 def test_a_booking_without_times_is_settled_like_any_other(library):
@@ -363,8 +347,10 @@ def test_a_ledger_of_the_wrong_type_loses_nothing(library):
 
 
 def test_dead_bookings_are_queued_again_by_news(library):
-    library.record(1, unsupported="seats")
+    library.install_answer('"nothing that a policy may answer"')
+    library.record(1)
     library.take()
+    assert library.dead() == ["1"]
     assert library.record(1, "cancelled") == "queued"
     assert library.dead() == []
 

@@ -27,7 +27,7 @@ test_goals(void **state)
                                             "accepted", "acc",    "none",   "confirm" };
     enum booking_goal goal;
     (void)state;
-    for (enum booking_goal i = GOAL_ACCEPT; i <= GOAL_LOOK; i++) {
+    for (enum booking_goal i = GOAL_ACCEPT; i <= GOAL_IDENTIFY; i++) {
         assert_string_equal(booking_goal_name(i), NAMES[i]);
         goal = i == GOAL_LOOK ? GOAL_ACCEPT : GOAL_LOOK;
         assert_true(booking_goal_parse(NAMES[i], &goal));

@@ -116,8 +116,8 @@ test_calls_that_cannot_be_written(void **state)
         bench_open(&bench, DIALECTS[i]);
         for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
             const char *id = i == 0 ? "none" : "7", *uid = i == 0 ? "uid" : "";
-            assert_false(
-                calcom_send(bench.calcom, CALLS[j], id, uid, "reason", must_not_run, NULL));
+            const struct calcom_subject subject = { id, uid, "", "reason" };
+            assert_false(calcom_send(bench.calcom, CALLS[j], &subject, must_not_run, NULL));
         }
         bench_idle(&bench, 50);
         assert_int_equal(stub_server_requests(bench.server), 0);

@@ -10,8 +10,14 @@
 
 #define BASE "https://cal.example.com/api/v0"
 
-static const struct calcom_parts PARTS = { CALCOM_LOOK, BASE,    "cal_key",
-                                           "48213",     "uid-1", "No credit." };
+static const struct calcom_parts PARTS = { .call = CALCOM_LOOK,
+                                           .base_url = BASE,
+                                           .key = "cal_key",
+                                           .id = "48213",
+                                           .uid = "uid-1",
+                                           .reason = "No credit.",
+                                           .seat = "",
+                                           .seat_routes = true };
 
 static struct calcom_parts
 parts_of(enum calcom_call call)
@@ -374,18 +380,25 @@ test_encode(void **state)
     assert_string_equal(out, "a%20b%C3%BC");
 }
 
+static bool
+write_one(const char *text, char *out, size_t size)
+{
+    const struct calcom_json_member member = { "a", text, false };
+    return calcom_write_json(&member, 1, out, size);
+}
+
 static void
 test_write_json(void **state)
 {
     char out[32];
     (void)state;
-    assert_true(calcom_write_json("a", "b/c", out, sizeof out));
+    assert_true(write_one("b/c", out, sizeof out));
     assert_string_equal(out, "{\"a\":\"b/c\"}");
-    assert_true(calcom_write_json("a", "b\"\n", out, sizeof out));
+    assert_true(write_one("b\"\n", out, sizeof out));
     assert_string_equal(out, "{\"a\":\"b\\\"\\n\"}");
-    assert_true(calcom_write_json("a", "", out, 9));
-    assert_false(calcom_write_json("a", "", out, 8));
-    assert_false(calcom_write_json("a", "", out, 1));
+    assert_true(write_one("", out, 9));
+    assert_false(write_one("", out, 8));
+    assert_false(write_one("", out, 1));
 }
 
 static void

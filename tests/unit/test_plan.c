@@ -2,7 +2,7 @@
 
 #include "tests/unit/unit.h"
 
-static const char *const GOALS[] = { "accept", "reject", "withdraw", "look" };
+static const char *const GOALS[] = { "accept", "reject", "withdraw", "look", "identify" };
 
 /* What a row says: an act, or the outcome to settle with. */
 enum then {
@@ -68,8 +68,8 @@ test_next(void **state)
     assert_int_equal(COUNT_OF(NEXT), 4 * 5);
     for (size_t i = 0; i < COUNT_OF(NEXT); i++) {
         const char *goal = GOALS[NEXT[i].goal], *status = booking_status_name(NEXT[i].status);
-        enum then today = then_of(plan_next(NEXT[i].goal, NEXT[i].status, false));
-        enum then guide = then_of(plan_next(NEXT[i].goal, NEXT[i].status, true));
+        enum then today = then_of(plan_next(NEXT[i].goal, NEXT[i].status, false, false));
+        enum then guide = then_of(plan_next(NEXT[i].goal, NEXT[i].status, true, false));
         check(today == NEXT[i].today, "%s, %s: %d", goal, status, (int)today);
         check(guide == NEXT[i].guide, "%s, %s, guide: %d", goal, status, (int)guide);
     }
@@ -87,13 +87,30 @@ test_next_table_is_whole(void **state)
     assert_int_equal(seen, (1U << 20) - 1);
 }
 
+/* The booking's status tells nothing about an open seat: it is asked for; an answered one is
+ * believed. */
+static void
+test_next_of_a_seat(void **state)
+{
+    (void)state;
+    assert_int_equal(plan_next(GOAL_ACCEPT, STATUS_ACCEPTED, false, true).call, CALCOM_CONFIRM);
+    assert_false(plan_next(GOAL_ACCEPT, STATUS_ACCEPTED, false, true).settle);
+    assert_int_equal(plan_next(GOAL_REJECT, STATUS_ACCEPTED, false, true).call, CALCOM_DECLINE);
+    assert_int_equal(plan_next(GOAL_REJECT, STATUS_ACCEPTED, true, true).call, CALCOM_CANCEL);
+    assert_true(plan_next(GOAL_ACCEPT, STATUS_ACCEPTED, true, true).settle);
+    assert_true(plan_next(GOAL_ACCEPT, STATUS_CANCELLED, false, true).settle);
+    assert_int_equal(plan_next(GOAL_WITHDRAW, STATUS_ACCEPTED, false, true).call, CALCOM_CANCEL);
+}
+
 /* By goal, then by fresh, guide, harmless as the bits 4, 2, 1. */
-static const enum calcom_call FIRST[4][8] = {
+static const enum calcom_call FIRST[5][8] = {
     [GOAL_ACCEPT] = { CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_CONFIRM,
                       CALCOM_CONFIRM, CALCOM_LOOK, CALCOM_CONFIRM },
     [GOAL_REJECT] = { CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_DECLINE,
                       CALCOM_DECLINE, CALCOM_CANCEL, CALCOM_CANCEL },
     [GOAL_WITHDRAW] = { CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK,
+                        CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK },
+    [GOAL_IDENTIFY] = { CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK,
                         CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK },
     [GOAL_LOOK] = { CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK, CALCOM_LOOK,
                     CALCOM_LOOK, CALCOM_LOOK },
@@ -103,7 +120,7 @@ static void
 test_first(void **state)
 {
     (void)state;
-    for (enum booking_goal goal = GOAL_ACCEPT; goal <= GOAL_LOOK; goal++) {
+    for (enum booking_goal goal = GOAL_ACCEPT; goal <= GOAL_IDENTIFY; goal++) {
         for (unsigned bits = 0; bits < 8; bits++) {
             bool fresh = (bits & 4) != 0, guide = (bits & 2) != 0, harmless = (bits & 1) != 0;
             enum calcom_call call = plan_first(goal, fresh, guide, harmless);
@@ -127,9 +144,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_next),
-        cmocka_unit_test(test_next_table_is_whole),
-        cmocka_unit_test(test_first),
+        cmocka_unit_test(test_next),           cmocka_unit_test(test_next_table_is_whole),
+        cmocka_unit_test(test_next_of_a_seat), cmocka_unit_test(test_first),
         cmocka_unit_test(test_call_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

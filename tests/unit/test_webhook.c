@@ -15,7 +15,7 @@ static int
 set_up(void **state)
 {
     (void)state;
-    parser = webhook_parser_new();
+    parser = webhook_parser_new("");
     return parser != NULL ? 0 : -1;
 }
 
@@ -72,39 +72,40 @@ static const struct {
     { "BOOKING_REQUESTED.json",
       "BOOKING_REQUESTED",
       { BOOKING_REQUESTED, "48213", U1, JONAS, JONAS, "", "", "1207", 1773044130412, 1773324000,
-        1773327600, true, NULL } },
+        1773327600, true, false, false, "", 0, NULL, NULL, NULL } },
     { "BOOKING_REQUESTED.reschedule.json",
       "BOOKING_REQUESTED",
       { BOOKING_REQUESTED, "48260", U2, JONAS, JONAS, "", U1, "1207", 1773142809871, 1773928800,
-        1773932400, true, NULL } },
+        1773932400, true, false, false, "", 0, NULL, NULL, NULL } },
     { "BOOKING_CREATED.json",
       "BOOKING_CREATED",
       { BOOKING_CREATED, "48213", U1, JONAS, JONAS, "", "", "1207", 1773044134907, 1773324000,
-        1773327600, true, NULL } },
+        1773327600, true, false, false, "", 0, NULL, NULL, NULL } },
     { "BOOKING_CREATED.no_confirmation.json",
       "BOOKING_CREATED",
       { BOOKING_CREATED, "48214", "pV7tYc4LmQx8nKe2sJd5Hf", JONAS, JONAS, "", "", "1207",
-        1773044401003, 1773392400, 1773396000, false, NULL } },
+        1773044401003, 1773392400, 1773396000, false, false, false, "", 0, NULL, NULL, NULL } },
     { "BOOKING_REJECTED.json",
       "BOOKING_REJECTED",
       { BOOKING_REJECTED, "48213", U1, JONAS, JONAS, "", "", "1207", 1773044135120, 1773324000,
-        1773327600, true, NULL } },
+        1773327600, true, false, false, "", 0, NULL, NULL, NULL } },
     { "BOOKING_CANCELLED.json",
       "BOOKING_CANCELLED",
       { BOOKING_CANCELLED, "48213", U1, JONAS, JONAS, JONAS, "", "1207", 1773162131550, 1773324000,
-        1773327600, true, NULL } },
+        1773327600, true, false, false, "", 0, NULL, NULL, NULL } },
     { "BOOKING_RESCHEDULED.json",
       "BOOKING_RESCHEDULED",
       { BOOKING_RESCHEDULED, "48260", U2, JONAS, JONAS, "", U1, "1207", 1773142809871, 1773928800,
-        1773932400, false, NULL } },
+        1773932400, false, false, false, "", 0, NULL, NULL, NULL } },
     { "BOOKING_PAYMENT_INITIATED.json",
       "BOOKING_PAYMENT_INITIATED",
       { BOOKING_PAYMENT_INITIATED, "48213", U1, JONAS, JONAS, "", "", "1207", 1773044130412,
-        1773324000, 1773327600, true, NULL } },
+        1773324000, 1773327600, true, false, false, "", 0, NULL, NULL, NULL } },
     { "GUIDE.BOOKING_CREATED.json",
       "BOOKING_CREATED",
       { BOOKING_CREATED, "91", "bFJeNb2uX8ANpT3JL5EfXw", "john.doe@example.com",
-        "john.doe@example.com", "", "", "7", 1684920600538, 1685007000, 1685010600, false, NULL } },
+        "john.doe@example.com", "", "", "7", 1684920600538, 1685007000, 1685010600, false, false,
+        false, "", 0, NULL, NULL, NULL } },
 };
 
 static void
@@ -126,7 +127,8 @@ check_same_event(const char *file, const struct booking_event *got,
     check(got->start_s == wanted->start_s, "%s: start %" PRId64, file, got->start_s);
     check(got->end_s == wanted->end_s, "%s: end %" PRId64, file, got->end_s);
     check(got->requires_confirmation == wanted->requires_confirmation, "%s: confirmation", file);
-    check((got->unsupported == NULL) == (wanted->unsupported == NULL), "%s: unsupported", file);
+    check(got->occurrences == wanted->occurrences, "%s: occurrences", file);
+    check(got->seats == wanted->seats, "%s: seats", file);
 }
 
 static void
@@ -337,8 +339,8 @@ test_seats(void **state)
     check_edited("BOOKING_REQUESTED.json", "\"seatsPerTimeSlot\":null", "\"seatsPerTimeSlot\":5",
                  WEBHOOK_EVENT, &webhook);
     assert_string_equal(webhook.event.id, "48213");
-    assert_non_null(webhook.event.unsupported);
-    assert_true(unit_contains(webhook.event.unsupported, "seats"));
+    assert_true(webhook.event.seats);
+    assert_string_equal(webhook.event.seat, "");
     /* Each seat has a name of its own. */
     check_edited(
         "BOOKING_REQUESTED.json", "\"seatsPerTimeSlot\":null",
@@ -346,11 +348,96 @@ test_seats(void **state)
         WEBHOOK_EVENT, &webhook);
     assert_string_equal(webhook.event.id, "48213:0d7a6f5e-3b1c-4f0a-9f5c-8f6c1b9f0e55");
     assert_true(booking_id_is_valid(webhook.event.id));
-    assert_non_null(webhook.event.unsupported);
+    assert_true(webhook.event.seats);
+    assert_string_equal(webhook.event.seat, "0d7a6f5e-3b1c-4f0a-9f5c-8f6c1b9f0e55");
     check_edited("BOOKING_REQUESTED.json", "\"seatsPerTimeSlot\":null", "\"attendeeSeatId\":\"s1\"",
                  WEBHOOK_EVENT, &webhook);
     assert_string_equal(webhook.event.id, "48213:s1");
-    assert_non_null(webhook.event.unsupported);
+    assert_true(webhook.event.seats);
+}
+
+/* A seat's cancellation names no seat, only whose it was. */
+static void
+test_attendees(void **state)
+{
+    struct webhook webhook;
+    (void)state;
+    check_edited("BOOKING_CANCELLED.json", "\"seatsPerTimeSlot\":null", "\"seatsPerTimeSlot\":5",
+                 WEBHOOK_EVENT, &webhook);
+    assert_string_equal(webhook.event.id, "48213");
+    assert_non_null(webhook.event.attendees);
+    assert_true(strncmp(webhook.event.attendees, "jonas.weber@example.com", 23) == 0);
+    check_edited("BOOKING_CANCELLED.json", "\"seatsPerTimeSlot\":null", "\"attendeeSeatId\":\"s1\"",
+                 WEBHOOK_EVENT, &webhook);
+    assert_null(webhook.event.attendees);
+}
+
+/* ---- Answers, metadata, account ---- */
+
+static void
+test_answers(void **state)
+{
+    struct webhook webhook;
+    (void)state;
+    check_edited("BOOKING_REQUESTED.json", "\"memberId\":\"BC-0042\"",
+                 "\"memberId\":\"BC-0042\",\"oneTimePassword\":\"s3cret\"", WEBHOOK_EVENT,
+                 &webhook);
+    assert_string_equal(webhook.event.metadata, "{\"memberId\":\"BC-0042\"}");
+    assert_true(unit_contains(webhook.event.answers, "\"email\":\"jonas.weber@example.com\""));
+    assert_false(unit_contains(webhook.event.answers, "attendeePhoneNumber"));
+    assert_false(webhook.cut);
+
+    char large[WEBHOOK_ANSWERS_MAX + 64];
+    memset(large, 'x', sizeof large);
+    memcpy(large, "\"memberId\":\"", 12);
+    memcpy(large + sizeof large - 2, "\"", 2);
+    check_edited("BOOKING_REQUESTED.json", "\"memberId\":\"BC-0042\"", large, WEBHOOK_EVENT,
+                 &webhook);
+    assert_null(webhook.event.metadata);
+    assert_true(webhook.cut);
+}
+
+static void
+test_account_field(void **state)
+{
+    static const struct {
+        const char *field, *metadata, *account;
+    } CASES[] = {
+        { "metadata.memberId", "\"memberId\":\" BC-0042 \"", "bc-0042" },
+        { "metadata.memberId", "\"memberId\":42", "42" },
+        { "metadata.memberId", "\"memberId\":\"\"", "" },
+        { "metadata.memberId", "\"memberId\":[\"a\"]", "" },
+        { "metadata.other", "\"memberId\":\"a\"", "" },
+        { "metadata.memberId.value", "\"memberId\":{\"value\":\"A\"}", "a" },
+        { "metadata.memberId", "\"memberId\":{\"value\":\"A\"}", "a" },
+        { "responses.email", "\"memberId\":1", "jonas.weber@example.com" },
+    };
+    struct webhook_parser *usual = parser;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(CASES); i++) {
+        struct webhook webhook;
+        parser = webhook_parser_new(CASES[i].field);
+        assert_non_null(parser);
+        check_edited("BOOKING_REQUESTED.json", "\"memberId\":\"BC-0042\"", CASES[i].metadata,
+                     WEBHOOK_EVENT, &webhook);
+        assert_string_equal(webhook.event.account, CASES[i].account);
+        assert_string_equal(webhook.event.email, "jonas.weber@example.com");
+        webhook_parser_free(parser);
+    }
+    parser = usual;
+}
+
+static void
+test_account_field_is_valid(void **state)
+{
+    (void)state;
+    assert_true(webhook_account_field_is_valid("metadata.memberId"));
+    assert_true(webhook_account_field_is_valid("responses.member_number.value"));
+    assert_false(webhook_account_field_is_valid(""));
+    assert_false(webhook_account_field_is_valid("."));
+    assert_false(webhook_account_field_is_valid("a..b"));
+    assert_false(webhook_account_field_is_valid("a."));
+    assert_false(webhook_account_field_is_valid("a b"));
 }
 
 static void
@@ -386,11 +473,10 @@ test_series(void **state)
     check_edited("BOOKING_REQUESTED.json", "\"seatsPerTimeSlot\":null",
                  "\"recurringEvent\":{\"freq\":2,\"count\":4,\"interval\":1}", WEBHOOK_EVENT,
                  &webhook);
-    assert_non_null(webhook.event.unsupported);
-    assert_true(unit_contains(webhook.event.unsupported, "series"));
+    assert_int_equal(webhook.event.occurrences, 4);
     check_edited("BOOKING_REQUESTED.json", "\"seatsPerTimeSlot\":null", "\"recurringEvent\":null",
                  WEBHOOK_EVENT, &webhook);
-    assert_null(webhook.event.unsupported);
+    assert_int_equal(webhook.event.occurrences, 0);
 }
 
 /* ---- A flattened payload, as custom templates make it ---- */
@@ -442,6 +528,10 @@ main(void)
         cmocka_unit_test(test_requires_confirmation),
         cmocka_unit_test(test_nulls_are_absent),
         cmocka_unit_test(test_seats),
+        cmocka_unit_test(test_attendees),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_account_field),
+        cmocka_unit_test(test_account_field_is_valid),
         cmocka_unit_test(test_bad_seats),
         cmocka_unit_test(test_series),
         cmocka_unit_test(test_flat_payload),

@@ -30,7 +30,7 @@ static int
 set_up(void **state)
 {
     (void)state;
-    parser = webhook_parser_new();
+    parser = webhook_parser_new("");
     return parser != NULL ? 0 : -1;
 }
 
