@@ -7,14 +7,14 @@ local function install_policy(keys, args)
   return { policy_host.install(namespace(keys), args[1], args[2], args[3]) }
 end
 
--- ARGV: text. Answers {'ok', SHA, what of answers and metadata it reads}, and installs nothing.
+-- ARGV: text. Answers {'ok', SHA, what it reads (see policy_text.reads)}, and installs nothing.
 local function check_policy(keys, args)
   namespace(keys)
   local policy, message = policy_host.load(args[1])
   if not policy then
     error({ err = 'POLICY ' .. message })
   end
-  return { 'ok', policy.sha, policy_text.needs(args[1]) }
+  return { 'ok', policy.sha, policy_text.reads(args[1]) }
 end
 
 -- A JSON object given as an argument. Amounts may stand in it as text: cjson keeps 14 digits only.

@@ -112,22 +112,37 @@ function policy_text.with_steps(text)
   return table.concat(parts)
 end
 
--- Which of the booker's own words the policy reads, space-separated: what it does not read need not
--- be kept.
-function policy_text.needs(text)
-  local seen = {}
+local KEPT_IF_READ = { 'answers', 'metadata' }
+local CIRCUMSTANCES = { 'reschedule', 'occurrence', 'occurrences', 'open' }
+
+local function mentioned(text, lists)
+  local seen, found = {}, {}
   for kind, token in tokens(text) do
-    for _, name in ipairs({ 'answers', 'metadata' }) do
-      if token == name or (kind == 'string' and token:find(name, 1, true)) then
-        seen[name] = true
+    if kind == 'name' then
+      seen[token] = true
+    elseif kind == 'string' then
+      token:gsub('[%a_]+', function(word)
+        seen[word] = true
+      end)
+    end
+  end
+  for _, names in ipairs(lists) do
+    for _, name in ipairs(names) do
+      if seen[name] then
+        found[#found + 1] = name
       end
     end
   end
-  local found = {}
-  for _, name in ipairs({ 'answers', 'metadata' }) do
-    if seen[name] then
-      found[#found + 1] = name
-    end
-  end
   return table.concat(found, ' ')
+end
+
+-- Which of the booker's own words the policy reads, space-separated: what it does not read need not
+-- be kept.
+function policy_text.needs(text)
+  return mentioned(text, { KEPT_IF_READ })
+end
+
+-- These, and what it reads of how the booking stands among others.
+function policy_text.reads(text)
+  return mentioned(text, { KEPT_IF_READ, CIRCUMSTANCES })
 end
