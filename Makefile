@@ -4,9 +4,9 @@ VERSION = 0.1.0
 
 # The parts of the Redis library, in the order in which they are joined: a part may use what
 # stands before it. policy.lua is not among them, it is embedded as a text of its own.
-REDIS_LIBRARY = head.lua credit.lua policy_steps.lua policy_host.lua booking.lua queue.lua \
-                accounts.lua seats.lua decide.lua series.lua record.lua take.lua settle.lua \
-                book.lua functions.lua
+REDIS_LIBRARY = head.lua credit.lua policy_text.lua policy_tools.lua policy_host.lua booking.lua \
+                queue.lua accounts.lua seats.lua decide.lua series.lua record.lua take.lua \
+                settle.lua book.lua functions.lua
 
 ## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
 V ?= release
@@ -199,7 +199,7 @@ lint-shell:
 # lists would be dead code.
 lint-lua: $(BUILD)/gen/redis_library.lua
 	@$(call need,luac5.1,lua5.1)
-	$(Q)for f in common/redis/*.lua $<; do luac5.1 -p $$f || exit 1; done
+	$(Q)for f in common/redis/*.lua common/redis/examples/*.lua $<; do luac5.1 -p $$f || exit 1; done
 	$(Q)for f in $(filter-out policy.lua $(REDIS_LIBRARY),$(notdir $(wildcard common/redis/*.lua))); do \
 	    echo "common/redis/$$f is not in REDIS_LIBRARY (Makefile)" >&2; exit 1; done
 

@@ -1,9 +1,86 @@
 -- What the programs may call. Steps that free credit or finish a booking run even when Redis is at
 -- its memory limit.
 
--- ARGV: text, source ('default' or 'file'). Answers {'installed' or 'kept', SHA in force}.
+-- ARGV: text, source ('default', 'file' or 'operator') [, by]. Answers {'installed' or 'kept', SHA in
+-- force}.
 local function install_policy(keys, args)
-  return { policy_host.install(namespace(keys), args[1], args[2]) }
+  return { policy_host.install(namespace(keys), args[1], args[2], args[3]) }
+end
+
+-- ARGV: text. Answers {'ok', SHA, what it reads (see policy_text.reads)}, and installs nothing.
+local function check_policy(keys, args)
+  namespace(keys)
+  local policy, message = policy_host.load(args[1])
+  if not policy then
+    error({ err = 'POLICY ' .. message })
+  end
+  return { 'ok', policy.sha, policy_text.reads(args[1]) }
+end
+
+-- A JSON object given as an argument. Amounts may stand in it as text: cjson keeps 14 digits only.
+local function object_argument(args, index, name)
+  local object = policy_host.object(args[index])
+  if not object then
+    error({ err = 'ERR tollgate: ' .. name .. ' must be a JSON object' })
+  end
+  return object
+end
+
+-- The account that a try is about; nil for nobody. The second answer is an error text.
+local function account_to_try(ns, json, account)
+  if json == 'null' then
+    return nil
+  elseif json ~= '' then
+    local shown = object_argument({ json }, 1, 'the account')
+    for _, purse in ipairs({ 'balance', 'held', 'spent' }) do
+      shown[purse] = tonumber(shown[purse] or 0)
+    end
+    return shown
+  elseif type(account) ~= 'string' then
+    return nil
+  end
+  local purses, message = credit.load(ns, account)
+  local shown = purses and {}
+  for field, value in pairs(purses or {}) do
+    if type(field) == 'string' then
+      shown[field] = value
+    end
+  end
+  return shown, message
+end
+
+local function answer_to_json(verdict, message)
+  if not verdict then
+    return '{"error":' .. cjson.encode(message) .. '}'
+  end
+  local what = verdict.defer and '"defer":' .. integer(verdict.defer)
+    or '"accept":' .. tostring(verdict.accept) .. ',"cost":' .. integer(verdict.cost)
+  return '{' .. what .. ',"reason":' .. cjson.encode(verdict.reason) .. '}'
+end
+
+-- ARGV: text ('': the policy in force), booking (JSON, as a policy sees it), account (JSON; '': the real
+-- one, null: nobody), terms (JSON; '': the real ones), now (epoch seconds; '': now). Changes nothing.
+-- Answers JSON: {"accept":…,"cost":…,"reason":…}, {"defer":…,"reason":…} or {"error":…}
+local function try_policy(keys, args)
+  local ns = namespace(keys)
+  local policy, message
+  if args[1] == '' then
+    policy, message = policy_host.current(ns)
+  else
+    policy, message = policy_host.load(args[1])
+  end
+  if not policy then
+    error({ err = 'POLICY ' .. message })
+  end
+  local view = object_argument(args, 2, 'the booking')
+  local account
+  account, message = account_to_try(ns, args[3], view.account)
+  local terms = args[4] == '' and (hash_get(ns .. 'terms') or {}) or object_argument(args, 4, 'the terms')
+  local now = args[5] == '' and now_ms() / 1000 or number_argument(args, 5, 'now')
+  if message then
+    return answer_to_json(nil, message)
+  end
+  return answer_to_json(policy_host.try(policy, view, account, terms, math.floor(now)))
 end
 
 local function version()
@@ -18,7 +95,9 @@ redis.register_function({ function_name = 'tollgate_retry', callback = retry, fl
 redis.register_function('tollgate_join', join)
 redis.register_function({ function_name = 'tollgate_give_back', callback = give_back, flags = { 'allow-oom' } })
 redis.register_function({ function_name = 'tollgate_leave', callback = leave_work, flags = { 'allow-oom' } })
-redis.register_function('tollgate_policy', install_policy)
 redis.register_function('tollgate_grant', grant)
 redis.register_function('tollgate_debit', debit)
 redis.register_function('tollgate_member', member)
+redis.register_function('tollgate_policy', install_policy)
+redis.register_function({ function_name = 'tollgate_policy_check', callback = check_policy, flags = { 'no-writes' } })
+redis.register_function({ function_name = 'tollgate_policy_try', callback = try_policy, flags = { 'no-writes' } })

@@ -5,7 +5,8 @@
 -- The files of this folder are joined in the order of REDIS_LIBRARY in the Makefile:
 --   head         version, keys, time, small helpers
 --   credit       accounts and their ledger: the only place that changes a balance
---   policy_steps stops a policy that does not end
+--   policy_text  reads the policy's text, and makes its loops count
+--   policy_tools what a policy is given beside its arguments
 --   policy_host  compiles the operator's policy and runs it with nothing but tables
 --   booking      the record of one booking: facts, states, what has to be done about it
 --   queue        the places a booking's name can be in: queue, active, retry, dead, none
@@ -50,9 +51,6 @@ local WAIT_MS = 5000
 
 -- In observe mode a booking that is to be acted on waits so long (ms) until it is looked at again.
 local OBSERVE_AGAIN_MS = 60000
-
--- The longest time (s) for which a policy may put a decision off.
-local DEFER_MOST_S = 30 * 86400
 
 -- How many calls to Cal.com a booking remembers.
 local CALLS_KEPT = 20

@@ -1,84 +1,163 @@
 -- The operator's policy: a Lua chunk that returns function(booking, account, terms, now). Its text
--- and SHA live in `{ns}:policy`, because several namespaces share one Redis and its library.
+-- and SHA live in `{ns}:policy`, because several namespaces share one Redis and its library; every text
+-- ever installed stays in `{ns}:policies` under its SHA, so that old decisions can be explained.
 
 local policy_host = {}
 
--- Compiled policies by SHA; an installed text never changes under its SHA.
-local compiled = {}
+-- The limits of one decision.
+local MOST_STEPS = 100000
+local MOST_KILOBYTES = 16384
+local MOST_DEFER_S = 30 * 86400
+
+-- As many bytes as the worker takes from TOLLGATE_POLICY_FILE.
+local LONGEST_POLICY = 65536
+local LONGEST_REASON = 500
+
+-- Compiled policies by SHA; an installed text never changes under its SHA. They are few, but nobody
+-- counts what is only tried.
+local MOST_COMPILED = 16
+local compiled, compiled_count = {}, 0
 
 -- The chunk is compiled behind locals of these names that are nil: a policy sees tables, never
 -- Redis, and cannot reach what is behind a table. They stand on the policy's own first line, so the
 -- line numbers in its errors are right; a text that starts as bytecode does is no bytecode then.
-local HIDDEN = 'local tollgate_step=...;local redis,server,_G,load,loadstring,rawget,rawset,rawequal,getmetatable,setmetatable,'
+local HIDDEN = 'local redis,server,_G,load,loadstring,rawget,rawset,rawequal,getmetatable,setmetatable,'
   .. 'collectgarbage,gcinfo,coroutine,cjson,cmsgpack,struct,bit;'
 
--- Answers the policy's function, or nil and an error text that begins with `policy:LINE:`.
+-- What it gets instead. They come as the chunk's arguments; a policy that reads its own `...` finds
+-- nothing there that it does not have anyway.
+local GIVEN = 'local tollgate_step,tollgate_times,string,tollgate=...;'
+
+-- What the policy that runs has used, and may.
+local steps, kilobytes = 0, 0
+
+-- Beyond a limit each further step fails as well, so that a pcall in the policy cannot go on.
+local function step()
+  steps = steps + 1
+  if steps > MOST_STEPS then
+    error('stopped after ' .. integer(MOST_STEPS) .. ' steps, does it ever end?', 2)
+  end
+  if collectgarbage('count') > kilobytes then
+    error('stopped after taking ' .. integer(MOST_KILOBYTES / 1024) .. ' MiB of memory', 2)
+  end
+end
+
+-- Runs the chunk up to its function. Each decision starts there: what a policy keeps in its locals is
+-- forgotten with it, so that the same inputs give the same answer, in any namespace and any order.
+local function start(chunk)
+  steps, kilobytes = 0, collectgarbage('count') + MOST_KILOBYTES
+  return chunk(step, policy_tools.times, policy_tools.strings(), policy_tools.helpers())
+end
+
+local function run(chunk, ...)
+  return start(chunk)(...)
+end
+
+-- At most `size` bytes of a UTF-8 text, whole characters only.
+local function cut(text, size)
+  if #text <= size then
+    return text
+  end
+  while size > 0 and text:byte(size + 1) >= 0x80 and text:byte(size + 1) < 0xC0 do
+    size = size - 1
+  end
+  return text:sub(1, size)
+end
+
+-- What a policy raised, as a text.
+local function raised(value)
+  if type(value) == 'string' then
+    return cut(value, LONGEST_REASON)
+  end
+  return 'policy: it raised ' .. (value == nil and 'nil' or 'a ' .. type(value)) .. ' instead of a text'
+end
+
+-- Answers the policy's chunk, or nil and an error text that begins with `policy:LINE:`.
 function policy_host.compile(text)
-  if text:byte(1) == 27 then
-    return nil, 'policy: bytecode is no policy'
+  if #text > LONGEST_POLICY then
+    return nil, 'policy: it is longer than ' .. integer(LONGEST_POLICY) .. ' bytes'
   end
-  local stepped, message = policy_steps.insert(text)
-  if not stepped then
-    return nil, message
-  end
-  local chunk
-  chunk, message = loadstring(HIDDEN .. stepped, '=policy')
+  -- As it stands first: errors of syntax are about what the operator wrote.
+  local chunk, message = loadstring(HIDDEN .. text, '=policy')
   if not chunk then
     return nil, message
   end
-  policy_steps.reset()
-  local ran, decide = pcall(chunk, policy_steps.step)
+  local counting
+  counting, message = policy_text.with_steps(text)
+  if not counting then
+    return nil, message
+  end
+  chunk, message = loadstring(HIDDEN .. GIVEN .. counting, '=policy')
+  if not chunk then
+    return nil, message
+  end
+  local ran, decide = pcall(start, chunk)
   if not ran then
-    return nil, tostring(decide)
+    return nil, raised(decide)
   end
   if type(decide) ~= 'function' then
     return nil, 'policy: the file must return function(booking, account, terms, now), not a ' .. type(decide)
   end
-  return decide
+  return chunk
 end
 
--- The policy in force as {sha, decide}, or nil and a text.
+-- A text as {sha, chunk}, or nil and an error text.
+function policy_host.load(text)
+  local sha = redis.sha1hex(text)
+  if not compiled[sha] then
+    local chunk, message = policy_host.compile(text)
+    if not chunk then
+      return nil, message
+    end
+    if compiled_count >= MOST_COMPILED then
+      compiled, compiled_count = {}, 0
+    end
+    compiled[sha] = chunk
+    compiled_count = compiled_count + 1
+  end
+  return { sha = sha, chunk = compiled[sha] }
+end
+
+-- The policy in force as {sha, chunk}, or nil and a text.
 function policy_host.current(ns)
   local sha = redis.call('HGET', ns .. 'policy', 'sha')
   if not sha then
     return nil, 'no policy is installed in this namespace'
   end
-  if not compiled[sha] then
-    local decide, message = policy_host.compile(redis.call('HGET', ns .. 'policy', 'text') or '')
-    if not decide then
-      return nil, message
-    end
-    compiled[sha] = decide
+  if compiled[sha] then
+    return { sha = sha, chunk = compiled[sha] }
   end
-  return { sha = sha, decide = compiled[sha] }
+  local policy, message = policy_host.load(redis.call('HGET', ns .. 'policy', 'text') or '')
+  if policy then
+    policy.sha = sha
+  end
+  return policy, message
 end
 
--- A JSON object of the record as a table; empty when there is none.
-local function object_of(text)
-  local read, value = pcall(cjson.decode, text or '{}')
-  if not read or type(value) ~= 'table' then
-    return {}
+-- A decoded JSON value without its nulls.
+local function without_nulls(value)
+  if type(value) ~= 'table' then
+    return value
   end
-  for key, member in pairs(value) do
-    if member == cjson.null then
-      value[key] = nil
+  local result = {}
+  for name, part in pairs(value) do
+    if part ~= cjson.null then
+      result[name] = without_nulls(part)
     end
   end
-  return value
+  return result
 end
 
--- What the policy is shown of a booking: a copy, so that it cannot change ours. `extra`:
---   reschedule    it replaces a booking whose credits the balance shown includes
---   occurrence    which one of its series it is, of how many `occurrences`
---   open          how many other bookings its account holds or has, not over yet
+-- A JSON object as a table; nil when it is anything else.
+function policy_host.object(json)
+  local ran, value = pcall(cjson.decode, json or '')
+  return ran and type(value) == 'table' and without_nulls(value) or nil
+end
+
+-- What the policy is shown of a booking: a copy, so that it cannot change ours.
+-- extra, each with its default: reschedule (false), occurrence (1), occurrences (1), open (0)
 local function booking_view(id, b, extra)
   return {
-    answers = object_of(b.answers),
-    metadata = object_of(b.metadata),
-    reschedule = extra.reschedule,
-    occurrence = extra.occurrence,
-    occurrences = extra.occurrences,
-    open = extra.open,
     id = id,
     uid = b.uid,
     account = b.account,
@@ -88,6 +167,12 @@ local function booking_view(id, b, extra)
     ['end'] = tonumber(b['end']),
     received = math.floor(b.received_ms / 1000),
     first_seen = b.first_seen,
+    answers = policy_host.object(b.answers) or {},
+    metadata = policy_host.object(b.metadata) or {},
+    reschedule = extra.reschedule or false,
+    occurrence = extra.occurrence or 1,
+    occurrences = extra.occurrences or 1,
+    open = extra.open or 0,
   }
 end
 
@@ -102,93 +187,135 @@ local function copy(map)
   return result
 end
 
--- At most `size` bytes of a UTF-8 text, whole characters only.
-local function cut(text, size)
-  if #text <= size then
-    return text
+-- A value of the policy's in an error about it.
+local function shown(value)
+  if type(value) == 'string' then
+    return '"' .. cut(value, 60) .. '"'
+  elseif type(value) == 'number' or type(value) == 'boolean' or value == nil then
+    return tostring(value)
   end
-  while size > 0 and text:byte(size + 1) >= 0x80 and text:byte(size + 1) < 0xC0 do
-    size = size - 1
-  end
-  return text:sub(1, size)
+  return 'a ' .. type(value)
 end
 
-local function check_answer(answer)
+-- Whether a text can be sent as JSON: letters as UTF-8 has them, and no NUL.
+local function is_text(value)
+  local at = 1
+  while at <= #value do
+    local _, last = value:find('^[\1-\127]+', at)
+    if not last then
+      _, last = value:find('^[\194-\223][\128-\191]', at)
+    end
+    if not last then
+      _, last = value:find('^[\224-\239][\128-\191][\128-\191]', at)
+    end
+    if not last then
+      _, last = value:find('^[\240-\244][\128-\191][\128-\191][\128-\191]', at)
+    end
+    if not last then
+      return false
+    end
+    at = last + 1
+  end
+  return true
+end
+
+-- The policy's answer as {accept, cost, reason} or {defer, reason}, or nil and what is wrong with it.
+-- Only these fields are looked at, whatever else the answer holds.
+local function read_answer(answer)
   if type(answer) ~= 'table' then
-    return 'policy: the answer must be a table, not ' .. type(answer)
+    return nil, 'policy: the answer must be a table, not ' .. shown(answer)
   end
-  if answer.defer ~= nil then
-    if not is_whole(answer.defer) or answer.defer < 1 or answer.defer > DEFER_MOST_S then
-      return 'policy: defer must be whole seconds from 1 to ' .. DEFER_MOST_S .. ', not ' .. tostring(answer.defer)
+  local defer, accept, cost, reason = answer.defer, answer.accept, answer.cost, answer.reason
+  if defer then
+    if not is_whole(defer) or defer < 1 or defer > MOST_DEFER_S then
+      return nil, 'policy: defer must be a whole number of seconds from 1 to ' .. integer(MOST_DEFER_S)
+        .. ' (30 days), not ' .. shown(defer)
     end
-  elseif type(answer.accept) ~= 'boolean' then
-    return 'policy: accept must be true or false, not ' .. tostring(answer.accept)
-  elseif not is_whole(answer.cost) or answer.cost < 0 then
-    return 'policy: cost must be a whole number of credits from 0 up, not ' .. tostring(answer.cost)
+  elseif type(accept) ~= 'boolean' then
+    return nil, 'policy: accept must be true or false, not ' .. shown(accept)
+  elseif not is_whole(cost) or cost < 0 then
+    return nil, 'policy: cost must be a whole number of credits from 0 up, not ' .. shown(cost)
   end
-  if type(answer.reason) ~= 'string' or answer.reason == '' then
-    return 'policy: reason must be a text, not ' .. tostring(answer.reason)
+  if type(reason) ~= 'string' or reason == '' then
+    return nil, 'policy: reason must be a text, not ' .. shown(reason)
   end
+  reason = cut(reason, LONGEST_REASON)
+  if not is_text(reason) then
+    return nil, 'policy: reason must be UTF-8 text without NUL'
+  end
+  if defer then
+    return { defer = defer, reason = reason }
+  end
+  return { accept = accept, cost = cost + 0, reason = reason }   -- + 0: there is a -0
 end
 
--- Runs the policy on one booking. Answers {accept, cost, reason}, {defer, reason} (ask again after so
--- many seconds), or nil and an error text. `extra`: see booking_view.
-function policy_host.decide(policy, id, b, account, terms, now, extra)
-  policy_steps.reset()
-  local ran, answer =
-    pcall(policy.decide, booking_view(id, b, extra), copy(account), copy(terms), math.floor(now / 1000))
+-- Asks a policy about a view of a booking; the tables are its own to change. Answers as read_answer.
+local function ask(policy, view, account, terms, now_s)
+  local ran, answer = pcall(run, policy.chunk, view, account, terms, now_s)
   if not ran then
-    return nil, tostring(answer)
+    return nil, raised(answer)
   end
-  local wrong = check_answer(answer)
-  if wrong then
-    return nil, wrong
-  end
-  return { defer = answer.defer, accept = answer.accept, cost = answer.cost, reason = cut(answer.reason, 500) }
+  return read_answer(answer)
 end
 
--- Which of the booker's answers and the page's metadata a policy may read: only that is kept of them.
-local function needs_of(text)
-  local needs = {}
-  for _, name in ipairs({ 'answers', 'metadata' }) do
-    if text:find('[%.\'"]' .. name) then
-      needs[#needs + 1] = name
+-- Runs the policy on one booking. Answers {accept, cost, reason}, {defer (seconds), reason}, or nil and
+-- an error text. `extra` is optional, see booking_view.
+function policy_host.decide(policy, id, b, account, terms, now, extra)
+  return ask(policy, booking_view(id, b, extra or {}), copy(account), copy(terms), math.floor(now / 1000))
+end
+
+-- Like decide, for what may never have happened: a view of a booking, and an account and terms as
+-- they are shown, all tables. What the view lacks is as ordinary as can be.
+function policy_host.try(policy, view, account, terms, now_s)
+  local ordinary = { id = '0', received = now_s, first_seen = 'requested', answers = {}, metadata = {},
+    reschedule = false, occurrence = 1, occurrences = 1, open = 0 }
+  for name, value in pairs(ordinary) do
+    if view[name] == nil then
+      view[name] = value
     end
   end
-  return table.concat(needs, ' ')
+  for _, name in ipairs({ 'id', 'event_type' }) do
+    if type(view[name]) == 'number' then
+      view[name] = integer(view[name])
+    end
+  end
+  return ask(policy, view, account, terms, now_s)
 end
 
--- Installs a text unless it is the one that last came from the same source, so that a restart does
--- not undo what an operator installed since. Answers 'installed' or 'kept', and the SHA in force.
---   source 'default': only into a namespace without a policy, or over an older version's default
---   source 'file':    when the text differs from the last one that came from a file
-function policy_host.install(ns, text, source)
-  if source ~= 'default' and source ~= 'file' then
-    error({ err = 'ERR tollgate: the source of a policy is default or file, not ' .. tostring(source) })
+-- Whether a text from this source is to be left aside for what is in force:
+--   default   goes only into a namespace without a policy, or over an older version's default
+--   file      when it is the one that last came from a file, so that a restart does not undo what
+--             somebody installed since
+--   operator  never
+local function is_kept(have, sha, source)
+  if source == 'default' then
+    return have.sha
+      and not (have.source == 'default' and have.sha ~= sha and tonumber(have.version) < VERSION)
+  end
+  return source == 'file' and have.file_sha == sha
+end
+
+-- Installs a text unless it is kept out. Answers 'installed' or 'kept', and the SHA in force.
+-- `by` says who, where somebody did.
+function policy_host.install(ns, text, source, by)
+  if source ~= 'default' and source ~= 'file' and source ~= 'operator' then
+    error({ err = 'ERR tollgate: the source of a policy is default, file or operator, not ' .. tostring(source) })
   end
   local key = ns .. 'policy'
   local sha = redis.sha1hex(text)
   local have = hash_get(key) or {}
-  local kept
-  if source == 'default' then
-    kept = have.sha
-      and not (have.source == 'default' and have.sha ~= sha and tonumber(have.version) < VERSION)
-  else
-    kept = have.file_sha == sha
-  end
-  if kept then
+  if is_kept(have, sha, source) then
     return 'kept', have.sha
   end
-  local decide, message = policy_host.compile(text)
-  if not decide then
+  local policy, message = policy_host.load(text)
+  if not policy then
     error({ err = 'POLICY ' .. message })
   end
   redis.call('HSET', key, 'text', text, 'sha', sha, 'source', source, 'version', VERSION,
-    'installed_ms', integer(now_ms()), 'needs', needs_of(text))
-  redis.call('HSET', ns .. 'policies', sha, text)
+    'installed_ms', integer(now_ms()), 'installed_by', by or '', 'needs', policy_text.needs(text))
   if source == 'file' then
     redis.call('HSET', key, 'file_sha', sha)
   end
-  compiled[sha] = decide
+  redis.call('HSET', ns .. 'policies', sha, text)
   return 'installed', sha
 end

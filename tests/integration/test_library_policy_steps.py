@@ -94,7 +94,7 @@ def test_a_wrong_defer_parks(library, seconds):
     library.record(1)
     assert library.take().jobs == []
     assert library.dead() == ["1"]
-    assert "defer must be whole seconds" in library.booking()["last_error"]
+    assert "defer must be a whole number of seconds" in library.booking()["last_error"]
 
 
 # ---- What a policy is shown ----

@@ -301,6 +301,15 @@ def test_the_guides_flow_is_decided(library, balance, goal):
 # ---- What cannot be decided is parked, alone ----
 
 
+def test_a_booking_without_an_account_is_refused_alone(library):
+    library.credit(balance=5)
+    library.record(1, account=None, email=None)
+    library.record(2)
+    refused, accepted = library.take().jobs
+    assert (refused.id, refused.goal, refused.reason) == ("1", "reject", "This booking names no member account.")
+    assert (accepted.id, accepted.goal) == ("2", "accept")
+
+
 def test_a_booking_without_times_is_settled_like_any_other(library):
     """Nothing that `record` took may stop a take: everybody else would wait behind it."""
     library.credit(balance=5)
