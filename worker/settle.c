@@ -43,11 +43,10 @@ struct job {
     char account[BOOKING_ACCOUNT_SIZE];
     char reason[REASON_SIZE];
     char seat[BOOKING_UID_SIZE];
-    bool series, paid;
     enum booking_goal goal;
     int64_t cost;
     unsigned attempts;
-    bool guide;
+    bool guide, series, paid;
     enum calcom_call call; /* the one in flight */
     int64_t call_since_us, call_since_wall_ms;
     bool acted;                 /* asked Cal.com for something in this take: no second time */
