@@ -25,11 +25,13 @@ enum booking_event_kind {
 /* The library's word for a kind, a constant. */
 const char *booking_event_kind_name(enum booking_event_kind kind);
 
-/* One event as a webhook told it. Strings are "" when the webhook had no such thing. */
+/* One event as a webhook told it. Strings are "" when the webhook had no such thing; those behind
+ * pointers belong to who made the event. */
 struct booking_event {
     enum booking_event_kind kind;
     char id[BOOKING_ID_SIZE];
     char uid[BOOKING_UID_SIZE];
+    char seat[BOOKING_ID_SIZE];         /* one of a booking's seats; the ID has it as well */
     char account[BOOKING_ACCOUNT_SIZE]; /* normalised by booking_normalise_account */
     char email[BOOKING_ACCOUNT_SIZE];   /* of the booker, likewise */
     char cancelled_by[BOOKING_ACCOUNT_SIZE];
@@ -38,7 +40,12 @@ struct booking_event {
     int64_t created_wall_ms; /* the envelope's createdAt */
     int64_t start_s, end_s;  /* epoch seconds; 0: not told */
     bool requires_confirmation;
-    const char *unsupported; /* why this gate cannot decide it yet (a constant), or NULL */
+    bool seats;            /* several people can book the same slot */
+    bool paid;             /* it costs money */
+    int64_t occurrences;   /* of the series that it is one of; 0: of none */
+    const char *attendees; /* normalised, with spaces between: whose seats ended */
+    const char *answers;   /* of the booker, a JSON object */
+    const char *metadata;  /* of the booking page, a JSON object */
 };
 
 /* What a worker has to bring about at Cal.com, see booking.goal in common/redis/booking.lua. */
@@ -73,9 +80,10 @@ const char *booking_status_name(enum booking_status status);
 bool booking_id_is_valid(const char *text);
 
 /*
- * Writes the account that an e-mail address stands for: ASCII white space around it dropped, ASCII
- * letters lower-cased; other letters stay, since their case depends on a language. False when it is
- * empty, too long, or holds white space or control characters; account is then "".
+ * Writes the account that an e-mail address or a member's number stands for: ASCII white space
+ * around it dropped, ASCII letters lower-cased; other letters stay, since their case depends on a
+ * language. False when it is empty, too long, or holds white space or control characters; account
+ * is then "".
  */
 __attribute__((warn_unused_result)) bool
 booking_normalise_account(const char *text, char account[BOOKING_ACCOUNT_SIZE]);

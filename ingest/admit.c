@@ -42,7 +42,7 @@ admit_new(const struct config *config, struct store *store, struct metrics_shard
     admit->metrics = metrics;
     admit->checker = signature_checker_new(config->webhook_secret);
     admit->has_secrets = config->webhook_secret[0] != '\0';
-    admit->parser = webhook_parser_new();
+    admit->parser = webhook_parser_new(config->account_field);
     if (admit->checker == NULL || admit->parser == NULL) {
         admit_free(admit);
         return NULL;
@@ -135,6 +135,23 @@ admit_on_recorded(enum store_result result, enum store_recorded recorded, void *
     pending.done(status, pending.arg);
 }
 
+/* A booker can make these as long as he likes; the booking is decided without. */
+static void
+note_left_out(const struct webhook *webhook)
+{
+    const char *id = webhook->event.id;
+    if (webhook->answers_too_large) {
+        log_warn("the answers are larger than 8 KiB and left out", log_s("booking", id));
+    }
+    if (webhook->metadata_too_large) {
+        log_warn("the metadata is larger than 8 KiB and left out", log_s("booking", id));
+    }
+    if (webhook->too_many_attendees) {
+        log_warn("a booking with more than 100 attendees ended: the rest of them is left out",
+                 log_s("booking", id));
+    }
+}
+
 static void
 admit_event(struct admit *admit, admit_done_cb *done, void *arg)
 {
@@ -146,6 +163,7 @@ admit_event(struct admit *admit, admit_done_cb *done, void *arg)
         done(200, arg);
         return;
     }
+    note_left_out(&admit->webhook);
     struct pending *pending = calloc(1, sizeof *pending);
     if (pending == NULL) {
         metrics_add(admit->metrics, INGEST_UNAVAILABLE, 1);
