@@ -25,12 +25,13 @@ enum booking_event_kind {
 /* The library's word for a kind, a constant. */
 const char *booking_event_kind_name(enum booking_event_kind kind);
 
-/* One event as a webhook told it. Strings are "" when the webhook had no such thing; what the
- * pointers lead to belongs to who made the event. */
+/* One event as a webhook told it. Strings are "" when the webhook had no such thing; those behind
+ * pointers belong to who made the event. */
 struct booking_event {
     enum booking_event_kind kind;
     char id[BOOKING_ID_SIZE];
     char uid[BOOKING_UID_SIZE];
+    char seat[BOOKING_ID_SIZE];         /* one of a booking's seats; the ID has it as well */
     char account[BOOKING_ACCOUNT_SIZE]; /* normalised by booking_normalise_account */
     char email[BOOKING_ACCOUNT_SIZE];   /* of the booker, likewise */
     char cancelled_by[BOOKING_ACCOUNT_SIZE];
@@ -39,12 +40,11 @@ struct booking_event {
     int64_t created_wall_ms; /* the envelope's createdAt */
     int64_t start_s, end_s;  /* epoch seconds; 0: not told */
     bool requires_confirmation;
-    bool paid;  /* has a price: Cal.com refunds it when it is declined or cancelled */
-    bool seats; /* of a slot with seats; with `seat` empty: the slot itself */
-    char seat[BOOKING_UID_SIZE];
-    int64_t occurrences;   /* how many bookings the series has; 0: it is no series */
-    const char *attendees; /* seats that an event without a seat is about: e-mails, by spaces */
-    const char *answers;   /* of the booker, a JSON object of name and value */
+    bool seats;            /* several people can book the same slot */
+    bool paid;             /* it costs money */
+    int64_t occurrences;   /* of the series that it is one of; 0: of none */
+    const char *attendees; /* normalised, with spaces between: whose seats ended */
+    const char *answers;   /* of the booker, a JSON object */
     const char *metadata;  /* of the booking page, a JSON object */
 };
 
@@ -80,9 +80,10 @@ const char *booking_status_name(enum booking_status status);
 bool booking_id_is_valid(const char *text);
 
 /*
- * Writes the account that an e-mail address stands for: ASCII white space around it dropped, ASCII
- * letters lower-cased; other letters stay, since their case depends on a language. False when it is
- * empty, too long, or holds white space or control characters; account is then "".
+ * Writes the account that an e-mail address or a member's number stands for: ASCII white space
+ * around it dropped, ASCII letters lower-cased; other letters stay, since their case depends on a
+ * language. False when it is empty, too long, or holds white space or control characters; account
+ * is then "".
  */
 __attribute__((warn_unused_result)) bool
 booking_normalise_account(const char *text, char account[BOOKING_ACCOUNT_SIZE]);

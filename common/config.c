@@ -50,7 +50,7 @@ static const struct setting SETTINGS[] = {
     { "TOLLGATE_EVENT_TYPES", CONFIG_INGEST, TEXT, AT(event_types), "", 0, 0, NULL,
       "comma-separated event type IDs that this gate decides; empty: all" },
     { "TOLLGATE_ACCOUNT_FIELD", CONFIG_INGEST, TEXT, AT(account_field), "", 0, 0, NULL,
-      "where in the payload a booking's account stands, as in metadata.memberId or "
+      "where the account's name stands in a webhook's payload, for instance metadata.memberId or "
       "responses.member_number.value; empty: the booker's e-mail" },
     { "TOLLGATE_THREADS", CONFIG_INGEST, NUMBER, AT(threads), "0", 0, 256, "threads",
       "0: one per core" },
@@ -309,6 +309,25 @@ are_event_types(const char *list)
            list[0] != ',' && (list[0] == '\0' || list[strlen(list) - 1] != ',');
 }
 
+/* Words with dots between. */
+static bool
+is_path(const char *text)
+{
+    size_t words = 1;
+    for (const char *at = text; words <= CONFIG_PATH_WORDS; words++) {
+        size_t length =
+            strspn(at, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+        at += length;
+        if (length == 0 || (*at != '.' && *at != '\0')) {
+            return false;
+        }
+        if (*at++ == '\0') {
+            return strlen(text) < CONFIG_PATH_SIZE;
+        }
+    }
+    return false;
+}
+
 /* What holds between settings, and forms that have a checker of their own. */
 static const char *
 find_conflict(const struct config *config, enum config_program program)
@@ -332,6 +351,15 @@ find_conflict(const struct config *config, enum config_program program)
     }
     if (!are_event_types(config->event_types)) {
         return "TOLLGATE_EVENT_TYPES must be numbers with commas between, for instance 1207,1208";
+    }
+    if (config->account_field[0] != '\0' && !is_path(config->account_field)) {
+        return "TOLLGATE_ACCOUNT_FIELD must be up to 8 words of letters, digits, '_' and '-' with "
+               "dots between (200 bytes at most), for instance metadata.memberId";
+    }
+    if (strstr(config->account_field, "oneTimePassword") != NULL) {
+        return "TOLLGATE_ACCOUNT_FIELD must not name the oneTimePassword: who has it can accept "
+               "the "
+               "booking, so it is never kept";
     }
     return NULL;
 }

@@ -12,6 +12,8 @@
 #include <stdint.h>
 
 #define CONFIG_ERROR_SIZE 512
+#define CONFIG_PATH_SIZE  201 /* of TOLLGATE_ACCOUNT_FIELD, with NUL */
+#define CONFIG_PATH_WORDS 8
 
 /* Which program asks; a bit mask, since most settings belong to one of them. */
 enum config_program { CONFIG_INGEST = 1, CONFIG_WORKER = 2 };
@@ -26,8 +28,8 @@ struct config {
     char *webhook_secret;
     bool allow_unsigned;
     char *event_types;
-    char *account_field;
-    int64_t threads; /* 0: one per core */
+    char *account_field; /* a path: at most CONFIG_PATH_WORDS words with dots between */
+    int64_t threads;     /* 0: one per core */
     char *calcom_api_url;
     char *calcom_api_key;
     char *calcom_api_version;

@@ -56,6 +56,16 @@ add_field(struct arguments *args, const char *name, const char *value)
     }
 }
 
+/* The same of a number; 0 is not told. */
+static void
+add_number_field(struct arguments *args, const char *name, int64_t number)
+{
+    if (number != 0) {
+        add_text(args, name);
+        add_number(args, number);
+    }
+}
+
 static void
 add_function(struct arguments *args, const struct store *store, const char *function)
 {
@@ -103,13 +113,6 @@ store_record(struct store *store, const struct booking_event *event, int64_t tim
     struct call *call = call_new(store, arg);
     call->record = done;
     struct arguments args;
-    char start[STORE_NUMBER_SIZE] = "", end[STORE_NUMBER_SIZE] = "";
-    if (event->start_s != 0) {
-        (void)snprintf(start, sizeof start, "%" PRId64, event->start_s);
-    }
-    if (event->end_s != 0) {
-        (void)snprintf(end, sizeof end, "%" PRId64, event->end_s);
-    }
     add_function(&args, store, "tollgate_record");
     add_text(&args, event->id);
     add_text(&args, booking_event_kind_name(event->kind));
@@ -119,20 +122,16 @@ store_record(struct store *store, const struct booking_event *event, int64_t tim
     add_field(&args, "account", event->account);
     add_field(&args, "email", event->email);
     add_field(&args, "event_type", event->event_type);
-    add_field(&args, "start", start);
-    add_field(&args, "end", end);
+    add_number_field(&args, "start", event->start_s);
+    add_number_field(&args, "end", event->end_s);
     add_field(&args, "requires_confirmation", event->requires_confirmation ? "yes" : "");
     add_field(&args, "reschedule_uid", event->reschedule_uid);
     add_field(&args, "cancelled_by", event->cancelled_by);
-    char occurrences[STORE_NUMBER_SIZE] = "";
-    if (event->occurrences != 0) {
-        (void)snprintf(occurrences, sizeof occurrences, "%" PRId64, event->occurrences);
-    }
-    add_field(&args, "occurrences", occurrences);
-    add_field(&args, "paid", event->paid ? "yes" : "");
-    add_field(&args, "seats", event->seats ? "yes" : "");
     add_field(&args, "seat", event->seat);
+    add_field(&args, "seats", event->seats ? "yes" : "");
     add_field(&args, "attendees", event->attendees);
+    add_number_field(&args, "occurrences", event->occurrences);
+    add_field(&args, "paid", event->paid ? "yes" : "");
     add_field(&args, "answers", event->answers);
     add_field(&args, "metadata", event->metadata);
     send_call(store, &args, timeout_ms, on_record, call);

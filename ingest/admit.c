@@ -135,6 +135,23 @@ admit_on_recorded(enum store_result result, enum store_recorded recorded, void *
     pending.done(status, pending.arg);
 }
 
+/* A booker can make these as long as he likes; the booking is decided without. */
+static void
+note_left_out(const struct webhook *webhook)
+{
+    const char *id = webhook->event.id;
+    if (webhook->answers_too_large) {
+        log_warn("the answers are larger than 8 KiB and left out", log_s("booking", id));
+    }
+    if (webhook->metadata_too_large) {
+        log_warn("the metadata is larger than 8 KiB and left out", log_s("booking", id));
+    }
+    if (webhook->too_many_attendees) {
+        log_warn("a booking with more than 100 attendees ended: the rest of them is left out",
+                 log_s("booking", id));
+    }
+}
+
 static void
 admit_event(struct admit *admit, admit_done_cb *done, void *arg)
 {
@@ -146,6 +163,7 @@ admit_event(struct admit *admit, admit_done_cb *done, void *arg)
         done(200, arg);
         return;
     }
+    note_left_out(&admit->webhook);
     struct pending *pending = calloc(1, sizeof *pending);
     if (pending == NULL) {
         metrics_add(admit->metrics, INGEST_UNAVAILABLE, 1);
@@ -156,12 +174,6 @@ admit_event(struct admit *admit, admit_done_cb *done, void *arg)
     pending->done = done;
     pending->arg = arg;
     memcpy(pending->id, event->id, sizeof pending->id);
-    if (admit->webhook.cut) {
-        log_warn("the answers or the metadata of a booking are too large to keep; the policy does "
-                 "not see "
-                 "them",
-                 log_s("booking", event->id), log_i("max_bytes", WEBHOOK_ANSWERS_MAX));
-    }
     log_debug("webhook", log_s("booking", event->id), log_s("trigger", admit->webhook.trigger));
     store_record(admit->store, event, ADMIT_TIMEOUT_MS, admit_on_recorded, pending);
 }

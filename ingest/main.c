@@ -19,7 +19,6 @@
 #include "ingest/connections.h"
 #include "ingest/http_server.h"
 #include "ingest/ingest_metrics.h"
-#include "ingest/webhook.h"
 
 #define SPARE_DESCRIPTORS 256 /* beside connections: Redis, epoll, logs, admin */
 
@@ -43,11 +42,6 @@ find_problem(const struct config *config)
     }
     if (config->admin_listen[0] != '\0' && !listen_address_is_valid(config->admin_listen)) {
         return "TOLLGATE_ADMIN_LISTEN must be an IP address and a port, as in 127.0.0.1:9464";
-    }
-    if (config->account_field[0] != '\0' &&
-        !webhook_account_field_is_valid(config->account_field)) {
-        return "TOLLGATE_ACCOUNT_FIELD must be members of the payload joined by dots, as in "
-               "metadata.memberId";
     }
     return redis_url_problem(config->redis_url);
 }

@@ -6,20 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/timestamp.h"
+#include "common/config.h"
 #include "common/utf8.h"
-
-#define LARGEST_NUMBER INT64_C(9007199254740991)
-
-#define FIELD_MAX  200
-#define FIELD_CHAR "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+#include "ingest/webhook_json.h"
 
 struct webhook_parser {
     struct json_tokener *tokener;
-    char account_field[FIELD_MAX + 1];
-    /* What the newest event points into. */
-    struct json_object *root, *answers;
-    char attendees[WEBHOOK_SEATS_MAX * BOOKING_ACCOUNT_SIZE];
+    char path[CONFIG_PATH_SIZE]; /* to the account, cut into its words */
+    const char *words[CONFIG_PATH_WORDS];
+    size_t word_count; /* 0: the account is the e-mail */
+    /* Of the event read last. */
+    char attendees[WEBHOOK_ATTENDEES_SIZE];
+    char answers[WEBHOOK_JSON_SIZE];
+    char metadata[WEBHOOK_JSON_SIZE];
 };
 
 /* What a trigger is. Times, account and slot are needed only by an event that can make a booking.
@@ -50,21 +49,16 @@ find_trigger(const char *name)
     return NULL;
 }
 
-bool
-webhook_account_field_is_valid(const char *text)
+static void
+cut_path(struct webhook_parser *parser, const char *path)
 {
-    if (strlen(text) > FIELD_MAX) {
-        return false;
-    }
-    for (;;) {
-        size_t length = strspn(text, FIELD_CHAR);
-        if (length == 0) {
-            return false;
+    (void)snprintf(parser->path, sizeof parser->path, "%s", path);
+    for (char *at = parser->path; *at != '\0' && parser->word_count < CONFIG_PATH_WORDS;) {
+        parser->words[parser->word_count++] = at;
+        at += strcspn(at, ".");
+        if (*at == '.') {
+            *at++ = '\0';
         }
-        if (text[length] != '.') {
-            return text[length] == '\0';
-        }
-        text += length + 1;
     }
 }
 
@@ -75,7 +69,7 @@ webhook_parser_new(const char *account_field)
     if (parser == NULL) {
         return NULL;
     }
-    (void)snprintf(parser->account_field, sizeof parser->account_field, "%s", account_field);
+    cut_path(parser, account_field);
     parser->tokener = json_tokener_new_ex(WEBHOOK_DEPTH);
     if (parser->tokener == NULL) {
         free(parser);
@@ -91,76 +85,9 @@ void
 webhook_parser_free(struct webhook_parser *parser)
 {
     if (parser != NULL) {
-        (void)json_object_put(parser->answers);
-        (void)json_object_put(parser->root);
         json_tokener_free(parser->tokener);
         free(parser);
     }
-}
-
-/* The member of an object; NULL when absent, null, or `object` is no object. */
-static struct json_object *
-member(struct json_object *object, const char *name)
-{
-    struct json_object *value = NULL;
-    if (!json_object_is_type(object, json_type_object)) {
-        return NULL;
-    }
-    return json_object_object_get_ex(object, name, &value) ? value : NULL;
-}
-
-/* A string without NUL inside; NULL for anything else. */
-static const char *
-text_of(struct json_object *value)
-{
-    if (!json_object_is_type(value, json_type_string)) {
-        return NULL;
-    }
-    const char *text = json_object_get_string(value);
-    return strlen(text) == (size_t)json_object_get_string_len(value) ? text : NULL;
-}
-
-/* Copies a member that is an opaque word (printable ASCII without spaces); "" when it is absent.
- * False when it is there and is no such word, or does not fit. */
-static bool
-copy_word(struct json_object *object, const char *name, char *out, size_t size)
-{
-    out[0] = '\0';
-    struct json_object *value = member(object, name);
-    if (value == NULL) {
-        return true;
-    }
-    const char *text = text_of(value);
-    if (text == NULL || strlen(text) >= size) {
-        return false;
-    }
-    for (const char *c = text; *c != '\0'; c++) {
-        if (*c <= ' ' || *c > '~') {
-            return false;
-        }
-    }
-    (void)snprintf(out, size, "%s", text);
-    return true;
-}
-
-/* A positive whole number as decimal text; "" for anything else. json-c makes the largest 64-bit
- * number of whatever is larger; JavaScript, which wrote it, is exact only up to 2^53 - 1. */
-static void
-copy_number(struct json_object *object, const char *name, char *out, size_t size)
-{
-    struct json_object *value = member(object, name);
-    out[0] = '\0';
-    int64_t number = json_object_is_type(value, json_type_int) ? json_object_get_int64(value) : 0;
-    if (number > 0 && number <= LARGEST_NUMBER) {
-        (void)snprintf(out, size, "%" PRId64, number);
-    }
-}
-
-static bool
-read_time_ms(struct json_object *object, const char *name, int64_t *wall_ms)
-{
-    const char *text = text_of(member(object, name));
-    return text != NULL && timestamp_parse(text, wall_ms);
 }
 
 /* The booker: responses.email.value. With seats attendees[0] is the first seat's holder, so it is
@@ -168,130 +95,28 @@ read_time_ms(struct json_object *object, const char *name, int64_t *wall_ms)
 static const char *
 find_email(struct json_object *payload)
 {
-    const char *email = text_of(member(member(member(payload, "responses"), "email"), "value"));
+    const char *email = webhook_text(
+        webhook_member(webhook_member(webhook_member(payload, "responses"), "email"), "value"));
     if (email != NULL) {
         return email;
     }
-    struct json_object *attendees = member(payload, "attendees");
+    struct json_object *attendees = webhook_member(payload, "attendees");
     if (!json_object_is_type(attendees, json_type_array) ||
         json_object_array_length(attendees) == 0) {
         return NULL;
     }
-    return text_of(member(json_object_array_get_idx(attendees, 0), "email"));
+    return webhook_text(webhook_member(json_object_array_get_idx(attendees, 0), "email"));
 }
 
-/* The account: what stands at the operator's path, a text or a whole number; without a path the
- * booker's e-mail. "" when it is not there: nobody else's account may stand in for it. */
+/* A count as decimal text; "" when there is none. */
 static void
-read_account(const struct webhook_parser *parser, struct json_object *payload,
-             struct booking_event *event)
+copy_count(struct json_object *payload, const char *name, char *out, size_t size)
 {
-    if (parser->account_field[0] == '\0') {
-        memcpy(event->account, event->email, sizeof event->account);
-        return;
+    int64_t count = webhook_count(webhook_member(payload, name));
+    out[0] = '\0';
+    if (count > 0) {
+        (void)snprintf(out, size, "%" PRId64, count);
     }
-    struct json_object *at = payload;
-    for (const char *name = parser->account_field; at != NULL && *name != '\0';) {
-        char part[FIELD_MAX + 1];
-        size_t length = strcspn(name, ".");
-        (void)snprintf(part, sizeof part, "%.*s", (int)length, name);
-        at = member(at, part);
-        name += length + (name[length] == '.');
-    }
-    if (json_object_is_type(at, json_type_object)) {
-        at = member(at, "value");
-    }
-    char number[24];
-    const char *text = text_of(at);
-    if (json_object_is_type(at, json_type_int)) {
-        (void)snprintf(number, sizeof number, "%" PRId64, json_object_get_int64(at));
-        text = number;
-    }
-    if (text != NULL && !booking_normalise_account(text, event->account)) {
-        event->account[0] = '\0';
-    }
-}
-
-/* An object as JSON; NULL when it is empty, or too large, which is told. A oneTimePassword accepts
- * or rejects the booking without a login: it goes nowhere. */
-static const char *
-write_object(struct json_object *object, struct webhook *webhook)
-{
-    if (!json_object_is_type(object, json_type_object)) {
-        return NULL;
-    }
-    json_object_object_del(object, "oneTimePassword");
-    if (json_object_object_length(object) == 0) {
-        return NULL;
-    }
-    size_t size = 0;
-    const char *text = json_object_to_json_string_length(
-        object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &size);
-    if (text != NULL && size <= WEBHOOK_ANSWERS_MAX) {
-        return text;
-    }
-    webhook->cut = true;
-    return NULL;
-}
-
-/* What the booker answered: responses.<name>.value, without what was left blank. */
-static void
-read_answers(struct webhook_parser *parser, struct json_object *payload, struct webhook *webhook)
-{
-    struct json_object *responses = member(payload, "responses");
-    if (json_object_is_type(responses, json_type_object)) {
-        parser->answers = json_object_new_object();
-        json_object_object_foreach(responses, name, response) {
-            struct json_object *value = member(response, "value");
-            if (value != NULL && parser->answers != NULL) {
-                (void)json_object_object_add(parser->answers, name, json_object_get(value));
-            }
-        }
-    }
-    webhook->event.answers = write_object(parser->answers, webhook);
-    webhook->event.metadata = write_object(member(payload, "metadata"), webhook);
-}
-
-/* Whose seats an event without a seat's ID is about (Cal.com: cancelAttendeeSeat.ts sends only the
- * one attendee, a cancelled slot all). */
-static void
-read_attendees(struct webhook_parser *parser, struct json_object *payload,
-               struct booking_event *event)
-{
-    struct json_object *attendees = member(payload, "attendees");
-    size_t used = 0;
-    size_t count =
-        json_object_is_type(attendees, json_type_array) ? json_object_array_length(attendees) : 0;
-    for (size_t i = 0; i < count && i < WEBHOOK_SEATS_MAX; i++) {
-        char email[BOOKING_ACCOUNT_SIZE];
-        const char *text = text_of(member(json_object_array_get_idx(attendees, i), "email"));
-        if (text != NULL && booking_normalise_account(text, email)) {
-            used += (size_t)snprintf(parser->attendees + used, sizeof parser->attendees - used,
-                                     "%s%s", used > 0 ? " " : "", email);
-        }
-    }
-    event->attendees = used > 0 ? parser->attendees : NULL;
-}
-
-/* What is special about a booking: seats, a series, a price. */
-static void
-read_kind_of_booking(struct webhook_parser *parser, struct json_object *payload, bool makes_booking,
-                     struct booking_event *event)
-{
-    event->seats = event->seat[0] != '\0' ||
-                   json_object_is_type(member(payload, "seatsPerTimeSlot"), json_type_int);
-    if (event->seats && event->seat[0] == '\0' && !makes_booking) {
-        read_attendees(parser, payload, event);
-    }
-    struct json_object *recurring = member(payload, "recurringEvent");
-    if (json_object_is_type(recurring, json_type_object)) {
-        int64_t count = json_object_get_int64(member(recurring, "count"));
-        event->occurrences = count >= 1 && count <= LARGEST_NUMBER ? count : 2;
-    }
-    struct json_object *price = member(payload, "price");
-    event->paid = (json_object_is_type(price, json_type_int) ||
-                   json_object_is_type(price, json_type_double)) &&
-                  json_object_get_double(price) > 0;
 }
 
 /* Seats of one slot share a booking ID; each has a name of its own. */
@@ -299,33 +124,47 @@ static bool
 read_id(struct json_object *payload, struct booking_event *event)
 {
     char number[24];
-    const char *seat = event->seat;
-    copy_number(payload, "bookingId", number, sizeof number);
+    copy_count(payload, "bookingId", number, sizeof number);
     if (number[0] == '\0' ||
-        !copy_word(payload, "attendeeSeatId", event->seat, sizeof event->seat)) {
+        !webhook_copy_word(payload, "attendeeSeatId", event->seat, sizeof event->seat)) {
         return false;
     }
-    int written =
-        snprintf(event->id, sizeof event->id, "%s%s%s", number, seat[0] != '\0' ? ":" : "", seat);
+    int written = snprintf(event->id, sizeof event->id, "%s%s%s", number,
+                           event->seat[0] != '\0' ? ":" : "", event->seat);
     return written > 0 && (size_t)written < sizeof event->id && booking_id_is_valid(event->id);
 }
 
-/* What every event may tell. NULL, or what is wrong. */
-static const char *
-read_common(struct json_object *root, struct json_object *payload, struct booking_event *event)
+/* Where the operator says that the account stands. Without `.value` the path may also lead to an
+ * answer as a whole. */
+static void
+read_account(const struct webhook_parser *parser, struct json_object *payload,
+             char account[BOOKING_ACCOUNT_SIZE])
 {
-    if (!read_id(payload, event)) {
-        return "payload.bookingId is missing or no positive number";
+    struct json_object *value = payload;
+    for (size_t i = 0; i < parser->word_count; i++) {
+        value = webhook_member(value, parser->words[i]);
     }
-    if (!read_time_ms(root, "createdAt", &event->created_wall_ms)) {
-        return "createdAt is missing or no timestamp";
+    if (parser->word_count == 2 && strcmp(parser->words[0], "responses") == 0 &&
+        json_object_is_type(value, json_type_object)) {
+        value = webhook_member(value, "value");
     }
-    if (!copy_word(payload, "uid", event->uid, sizeof event->uid) ||
-        !copy_word(payload, "rescheduleUid", event->reschedule_uid, sizeof event->reschedule_uid)) {
-        return "payload.uid or payload.rescheduleUid is no word of at most 64 characters";
+    char number[24];
+    int64_t whole;
+    const char *text = webhook_text(value);
+    if (webhook_whole(value, &whole)) {
+        (void)snprintf(number, sizeof number, "%" PRId64, whole);
+        text = number;
     }
-    copy_number(payload, "eventTypeId", event->event_type, sizeof event->event_type);
-    const char *by = text_of(member(payload, "cancelledBy"));
+    if (text == NULL || !booking_normalise_account(text, account)) {
+        account[0] = '\0';
+    }
+}
+
+static void
+read_people(const struct webhook_parser *parser, struct json_object *payload,
+            struct booking_event *event)
+{
+    const char *by = webhook_text(webhook_member(payload, "cancelledBy"));
     if (by != NULL && !booking_normalise_account(by, event->cancelled_by)) {
         event->cancelled_by[0] = '\0';
     }
@@ -333,17 +172,127 @@ read_common(struct json_object *root, struct json_object *payload, struct bookin
     if (email != NULL && !booking_normalise_account(email, event->email)) {
         event->email[0] = '\0';
     }
+    if (parser->word_count > 0) {
+        read_account(parser, payload, event->account);
+    } else {
+        memcpy(event->account, event->email, sizeof event->account);
+    }
+}
+
+static bool
+is_number(struct json_object *value)
+{
+    return json_object_is_type(value, json_type_int) ||
+           json_object_is_type(value, json_type_double);
+}
+
+/* What kind of booking it is: a seat, one of a series, a paid one. */
+static void
+read_kind(struct json_object *payload, struct booking_event *event)
+{
+    event->seats = is_number(webhook_member(payload, "seatsPerTimeSlot"));
+    struct json_object *series = webhook_member(payload, "recurringEvent");
+    if (json_object_is_type(series, json_type_object)) {
+        int64_t count = webhook_count(webhook_member(series, "count"));
+        event->occurrences = count > 0 ? count : 2;
+    }
+    struct json_object *price = webhook_member(payload, "price");
+    event->paid = is_number(price) && json_object_get_double(price) > 0;
+}
+
+/* What every event may tell. NULL, or what is wrong. */
+static const char *
+read_common(const struct webhook_parser *parser, struct json_object *root,
+            struct json_object *payload, struct booking_event *event)
+{
+    if (!read_id(payload, event)) {
+        return "payload.bookingId is missing or no positive number";
+    }
+    if (!webhook_time_ms(webhook_member(root, "createdAt"), &event->created_wall_ms)) {
+        return "createdAt is missing or no timestamp";
+    }
+    if (!webhook_copy_word(payload, "uid", event->uid, sizeof event->uid) ||
+        !webhook_copy_word(payload, "rescheduleUid", event->reschedule_uid,
+                           sizeof event->reschedule_uid)) {
+        return "payload.uid or payload.rescheduleUid is no word of at most 64 characters";
+    }
+    copy_count(payload, "eventTypeId", event->event_type, sizeof event->event_type);
+    read_kind(payload, event);
+    read_people(parser, payload, event);
     int64_t wall_ms = 0;
-    if (read_time_ms(payload, "startTime", &wall_ms)) {
+    if (webhook_time_ms(webhook_member(payload, "startTime"), &wall_ms)) {
         event->start_s = wall_ms / 1000;
     }
-    if (read_time_ms(payload, "endTime", &wall_ms)) {
+    if (webhook_time_ms(webhook_member(payload, "endTime"), &wall_ms)) {
         event->end_s = wall_ms / 1000;
     }
-    struct json_object *confirmation = member(payload, "requiresConfirmation");
+    struct json_object *confirmation = webhook_member(payload, "requiresConfirmation");
     event->requires_confirmation = json_object_is_type(confirmation, json_type_boolean) &&
                                    json_object_get_boolean(confirmation);
     return NULL;
+}
+
+/* Texts one behind the other, each with its NUL. */
+struct list {
+    char *memory;
+    const char *texts[WEBHOOK_ATTENDEES];
+    size_t count, used;
+};
+
+/* Adds a text that the list does not have. False when the list is full. */
+static bool
+add_once(struct list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->texts[i], text) == 0) {
+            return true;
+        }
+    }
+    if (list->count == WEBHOOK_ATTENDEES) {
+        return false;
+    }
+    size_t size = strlen(text) + 1;
+    list->texts[list->count++] = memcpy(list->memory + list->used, text, size);
+    list->used += size;
+    return true;
+}
+
+/* The attendees' addresses, each once, with a space between. False when there are more than fit. */
+static bool
+write_attendees(struct json_object *attendees, char out[WEBHOOK_ATTENDEES_SIZE])
+{
+    struct list list = { .memory = out };
+    bool fits = true;
+    for (size_t i = 0; fits && i < webhook_length(attendees); i++) {
+        char email[BOOKING_ACCOUNT_SIZE];
+        const char *text = webhook_text(webhook_member(webhook_element(attendees, i), "email"));
+        if (text != NULL && booking_normalise_account(text, email)) {
+            fits = add_once(&list, email);
+        }
+    }
+    for (size_t i = 0; i + 1 < list.used; i++) {
+        if (out[i] == '\0') {
+            out[i] = ' ';
+        }
+    }
+    return fits;
+}
+
+/* What only some events tell, and what takes time to write. */
+static void
+write_details(struct webhook_parser *parser, struct json_object *payload, bool makes_booking,
+              struct webhook *webhook)
+{
+    const struct booking_event *event = &webhook->event;
+    if (makes_booking) {
+        webhook->answers_too_large = !webhook_write_answers(
+            webhook_member(payload, "responses"), parser->answers, sizeof parser->answers);
+        webhook->metadata_too_large = !webhook_write_object(
+            webhook_member(payload, "metadata"), parser->metadata, sizeof parser->metadata);
+    } else if (event->seats && event->seat[0] == '\0' && event->kind != BOOKING_PAYMENT_INITIATED) {
+        webhook->too_many_attendees =
+            !write_attendees(webhook_member(payload, "attendees"), parser->attendees);
+    }
 }
 
 /* What a booking cannot be decided without. NULL, or what is missing. */
@@ -366,10 +315,9 @@ find_missing(const struct booking_event *event)
 }
 
 static enum webhook_result
-read_event(struct webhook_parser *parser, struct webhook *webhook)
+read_event(struct webhook_parser *parser, struct json_object *root, struct webhook *webhook)
 {
-    struct json_object *root = parser->root;
-    const char *name = text_of(member(root, "triggerEvent"));
+    const char *name = webhook_text(webhook_member(root, "triggerEvent"));
     if (name == NULL) {
         webhook->reason = json_object_is_type(root, json_type_boolean)
                               ? "the body is `false`: the webhook's custom template broke"
@@ -384,33 +332,39 @@ read_event(struct webhook_parser *parser, struct webhook *webhook)
     if (trigger->result != WEBHOOK_EVENT) {
         return trigger->result;
     }
-    struct json_object *payload = member(root, "payload");
+    struct json_object *payload = webhook_member(root, "payload");
     payload = payload != NULL ? payload : root;
     webhook->event.kind = trigger->kind;
-    webhook->reason = read_common(root, payload, &webhook->event);
-    read_account(parser, payload, &webhook->event);
-    read_kind_of_booking(parser, payload, trigger->makes_booking, &webhook->event);
-    if (trigger->makes_booking) {
-        read_answers(parser, payload, webhook);
-    }
+    webhook->reason = read_common(parser, root, payload, &webhook->event);
     if (webhook->reason == NULL && trigger->makes_booking) {
         webhook->reason = find_missing(&webhook->event);
     }
-    return webhook->reason == NULL ? WEBHOOK_EVENT : WEBHOOK_MALFORMED;
+    if (webhook->reason != NULL) {
+        return WEBHOOK_MALFORMED;
+    }
+    write_details(parser, payload, trigger->makes_booking, webhook);
+    return WEBHOOK_EVENT;
+}
+
+static void
+clear(struct webhook_parser *parser, struct webhook *webhook)
+{
+    memset(webhook, 0, sizeof *webhook);
+    parser->attendees[0] = parser->answers[0] = parser->metadata[0] = '\0';
+    webhook->event.attendees = parser->attendees;
+    webhook->event.answers = parser->answers;
+    webhook->event.metadata = parser->metadata;
 }
 
 enum webhook_result
 webhook_parse(struct webhook_parser *parser, const char *body, size_t size, struct webhook *webhook)
 {
-    memset(webhook, 0, sizeof *webhook);
+    clear(parser, webhook);
     if (memchr(body, '\0', size) != NULL || !utf8_is_valid(body, size)) {
         webhook->reason = "the body is not UTF-8 text";
         return WEBHOOK_MALFORMED;
     }
     json_tokener_reset(parser->tokener);
-    (void)json_object_put(parser->answers);
-    (void)json_object_put(parser->root);
-    parser->answers = NULL;
     struct json_object *root = json_tokener_parse_ex(parser->tokener, body, (int)size);
     enum json_tokener_error error = json_tokener_get_error(parser->tokener);
     if (error == json_tokener_continue) {
@@ -421,13 +375,13 @@ webhook_parse(struct webhook_parser *parser, const char *body, size_t size, stru
                json_tokener_get_parse_end(parser->tokener) != size) {
         error = json_tokener_error_parse_unexpected;
     }
-    parser->root = root;
     enum webhook_result result = WEBHOOK_MALFORMED;
     if (error == json_tokener_success) {
-        result = read_event(parser, webhook);
+        result = read_event(parser, root, webhook);
     } else {
         webhook->reason = error == json_tokener_error_depth ? "the JSON is nested too deeply"
                                                             : "the body is not JSON";
     }
+    (void)json_object_put(root);
     return result;
 }

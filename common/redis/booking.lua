@@ -22,7 +22,8 @@
 --   taken_ms               when it was taken last
 --   busy_until_ms          a worker left with it in hand: its call may run until then
 --   again                  1: named again while in hand
---   seat                   Cal.com's ID of the seat, where the event type has seats
+--   seats                  yes: several people can book the slot
+--   seat                   Cal.com's ID of the seat, where the webhook told one
 --   successor              the booking that replaces this one in Cal.com (it was rescheduled)
 --   slot_of                the first of several requests by one click, of which this is a later one
 --   occurrences            how many bookings the series has that this one belongs to

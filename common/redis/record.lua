@@ -131,7 +131,7 @@ local function record(keys, args)
     end
   elseif not is_slot or redis.call('EXISTS', ns .. 'seats:' .. id) == 0 then
     drop_unread(ns, fields)
-    fields.attendees, fields.seats = nil, nil
+    fields.attendees = nil
     answer = record_one(ns, id, kind, created_ms, fields, now, keep_ms, counts)
   end
   stats_write(ns, counts)

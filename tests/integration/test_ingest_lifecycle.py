@@ -16,8 +16,8 @@ from wire import Door, request, webhook
 
 PROGRAM = str(BUILD / "tollgate-ingest")
 SETTINGS = ["REDIS_URL", "TOLLGATE_NAMESPACE", "TOLLGATE_LISTEN", "TOLLGATE_ADMIN_LISTEN", "WEBHOOK_SECRET",
-            "TOLLGATE_ALLOW_UNSIGNED", "TOLLGATE_EVENT_TYPES", "TOLLGATE_THREADS", "TOLLGATE_KEEP_DAYS",
-            "TOLLGATE_LOG_FORMAT", "TOLLGATE_LOG_LEVEL", "TOLLGATE_LOG_FILE"]
+            "TOLLGATE_ALLOW_UNSIGNED", "TOLLGATE_EVENT_TYPES", "TOLLGATE_ACCOUNT_FIELD", "TOLLGATE_THREADS",
+            "TOLLGATE_KEEP_DAYS", "TOLLGATE_LOG_FORMAT", "TOLLGATE_LOG_LEVEL", "TOLLGATE_LOG_FILE"]
 
 
 @pytest.fixture
@@ -60,6 +60,7 @@ def test_an_unknown_option_is_2(arguments):
     {}, {"TOLLGATE_LISTEN": "[::]:0"}, {"TOLLGATE_LISTEN": "127.0.0.1:8080"}, {"REDIS_URL": "redis://[::1]:6379/3"},
     {"REDIS_URL": "unix:///run/redis.sock?db=1"}, {"WEBHOOK_SECRET": "", "TOLLGATE_ALLOW_UNSIGNED": "yes"},
     {"TOLLGATE_EVENT_TYPES": "7,1208", "TOLLGATE_THREADS": "256", "TOLLGATE_KEEP_DAYS": "1"},
+    {"TOLLGATE_ACCOUNT_FIELD": "responses.member_number.value"}, {"TOLLGATE_ACCOUNT_FIELD": "a.b-c.d_E.f.g.h.i.9"},
     {"TOLLGATE_LOG_FORMAT": "json", "TOLLGATE_LOG_LEVEL": "error", "TOLLGATE_NAMESPACE": "book-club_2.eu"},
     {name: "" for name in SETTINGS if name != "WEBHOOK_SECRET"},
 ], ids=str)
@@ -80,6 +81,8 @@ WRONG = {
     "WEBHOOK_SECRET_FILE": ["/nowhere/secret", "/"],
     "TOLLGATE_ALLOW_UNSIGNED": ["true", "1", "YES", "y"],
     "TOLLGATE_EVENT_TYPES": ["abc", "1,,2", ",1", "1,", "1 2", "-1"],
+    "TOLLGATE_ACCOUNT_FIELD": [".", "metadata.", "a..b", "a b", "a.b.c.d.e.f.g.h.i", "x" * 201, "ä", "a/b",
+                               "oneTimePassword"],
     "TOLLGATE_THREADS": ["-1", "257", "two", "1.5", "2 ", "99999999999999999999"],
     "TOLLGATE_KEEP_DAYS": ["0", "3651", "30d"],
     "TOLLGATE_LOG_FORMAT": ["xml", "JSON", "logfmt|json"],

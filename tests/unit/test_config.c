@@ -23,6 +23,7 @@ test_ingest_defaults(void **state)
     assert_string_equal(config.webhook_secret, "s3cr3t-example");
     assert_false(config.allow_unsigned);
     assert_string_equal(config.event_types, "");
+    assert_string_equal(config.account_field, "");
     assert_int_equal(config.threads, 0);
     assert_int_equal(config.keep_days, 30);
     assert_string_equal(config.log_format, "logfmt");
@@ -82,6 +83,7 @@ test_given_values(void **state)
     env_set("TOLLGATE_ADMIN_LISTEN", "127.0.0.1:2");
     env_set("TOLLGATE_ALLOW_UNSIGNED", "yes");
     env_set("TOLLGATE_EVENT_TYPES", "1207,1208");
+    env_set("TOLLGATE_ACCOUNT_FIELD", "responses.member_number.value");
     env_set("TOLLGATE_LOG_FORMAT", "json");
     env_set("TOLLGATE_LOG_LEVEL", "debug");
     env_set("TOLLGATE_LOG_FILE", "/tmp/x.log");
@@ -93,6 +95,7 @@ test_given_values(void **state)
     assert_true(config.admin_listen_given);
     assert_true(config.allow_unsigned);
     assert_string_equal(config.event_types, "1207,1208");
+    assert_string_equal(config.account_field, "responses.member_number.value");
     assert_string_equal(config.log_format, "json");
     assert_string_equal(config.log_level, "debug");
     assert_string_equal(config.log_file, "/tmp/x.log");
@@ -211,6 +214,19 @@ test_bad_values(void **state)
         { "TOLLGATE_EVENT_TYPES", "1207,", "numbers" },
         { "TOLLGATE_EVENT_TYPES", "-1", "numbers" },
         { "TOLLGATE_EVENT_TYPES", "all", "numbers" },
+        { "TOLLGATE_ACCOUNT_FIELD", ".", "words" },
+        { "TOLLGATE_ACCOUNT_FIELD", ".a", "words" },
+        { "TOLLGATE_ACCOUNT_FIELD", "a.", "words" },
+        { "TOLLGATE_ACCOUNT_FIELD", "a..b", "words" },
+        { "TOLLGATE_ACCOUNT_FIELD", "a b", "words" },
+        { "TOLLGATE_ACCOUNT_FIELD", "a.b ", "words" },
+        { "TOLLGATE_ACCOUNT_FIELD", "a/b", "words" },
+        { "TOLLGATE_ACCOUNT_FIELD", "a[0]", "words" },
+        { "TOLLGATE_ACCOUNT_FIELD", "\xc3\xbc", "words" },
+        { "TOLLGATE_ACCOUNT_FIELD", "a.b.c.d.e.f.g.h.i", "8" },
+        { "TOLLGATE_ACCOUNT_FIELD", "a.b.c.d.e.f.g.h.", "8" },
+        { "TOLLGATE_ACCOUNT_FIELD", "oneTimePassword", "oneTimePassword" },
+        { "TOLLGATE_ACCOUNT_FIELD", "metadata.oneTimePassword", "oneTimePassword" },
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
@@ -218,6 +234,31 @@ test_bad_values(void **state)
         env_set(ROWS[i].name, ROWS[i].value);
         FAILS(CONFIG_INGEST, ROWS[i].name, ROWS[i].tells);
     }
+}
+
+static void
+test_longest_account_field(void **state)
+{
+    static const char *const GOOD[] = { "a", "A-b_9", "0", "a.b.c.d.e.f.g.h" };
+    struct config config;
+    char path[202];
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(GOOD); i++) {
+        env_set("TOLLGATE_ACCOUNT_FIELD", GOOD[i]);
+        env_load(&config, CONFIG_INGEST);
+        assert_string_equal(config.account_field, GOOD[i]);
+        config_release(&config);
+    }
+    memset(path, 'x', sizeof path - 1);
+    path[100] = '.';
+    path[sizeof path - 1] = '\0';
+    env_set("TOLLGATE_ACCOUNT_FIELD", path);
+    FAILS(CONFIG_INGEST, "TOLLGATE_ACCOUNT_FIELD", "200");
+    path[sizeof path - 2] = '\0';
+    env_set("TOLLGATE_ACCOUNT_FIELD", path);
+    env_load(&config, CONFIG_INGEST);
+    assert_string_equal(config.account_field, path);
+    config_release(&config);
 }
 
 static void
@@ -251,6 +292,7 @@ test_other_programs_settings_do_not_matter(void **state)
     (void)env_set_up(NULL);
     env_set("TOLLGATE_THREADS", "x");
     env_set("TOLLGATE_EVENT_TYPES", "x");
+    env_set("TOLLGATE_ACCOUNT_FIELD", ".");
     (void)unsetenv("WEBHOOK_SECRET");
     env_load(&config, CONFIG_WORKER);
     config_release(&config);
@@ -302,6 +344,7 @@ main(void)
         cmocka_unit_test_setup(test_numbers, env_set_up),
         cmocka_unit_test_setup(test_numbers_are_stored, env_set_up),
         cmocka_unit_test_setup(test_bad_values, env_set_up),
+        cmocka_unit_test_setup(test_longest_account_field, env_set_up),
         cmocka_unit_test_setup(test_long_values_do_not_overflow_the_error, env_set_up),
         cmocka_unit_test_setup(test_other_programs_settings_do_not_matter, env_set_up),
         cmocka_unit_test_setup(test_lists, env_set_up),

@@ -344,6 +344,8 @@ test_changed_at_every_byte(void **state)
                 assert_true(booking_id_is_valid(webhook.event.id));
                 assert_true(webhook.event.uid[0] != '\0' && webhook.event.account[0] != '\0');
                 assert_true(webhook.event.start_s > 0);
+                assert_false(unit_contains(webhook.event.answers, "6d0f6f9e"));
+                assert_false(unit_contains(webhook.event.metadata, "6d0f6f9e"));
             }
             body[at] = kept;
         }
