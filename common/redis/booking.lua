@@ -30,7 +30,8 @@
 --   series                 Cal.com's name of that series once it was looked up; '-': it has none
 --   lead                   the booking of the series that is asked for in place of this one
 --   answers, metadata      what the booker answered and the page added (JSON), if the policy reads them
---   account_was, terms     what the decision rested on: the account (JSON), the SHA of the terms
+--   account_was, terms     what the decision rested on: the account (JSON), the SHA of the terms,
+--   circumstances          and what else the policy was shown (JSON; see policy_host.decide)
 --   deferred               how often the policy put the decision off
 --   calls                  the newest calls to Cal.com: `<began ms> <took ms> <call> <status> <class> <detail>`
 --   last_error

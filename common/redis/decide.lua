@@ -146,11 +146,14 @@ function decide.ask(batch, id, b, old, occurrence, occurrences)
     end
   end
   local verdict
-  verdict, message = policy_host.decide(batch.policy, id, b, account, batch.terms, batch.now, {
+  local circumstances = {
     reschedule = old ~= nil, occurrence = occurrence or 1, occurrences = occurrences or 1,
     open = count_open(batch, b, old),
-  })
+  }
+  verdict, message =
+    policy_host.decide(batch.policy, id, b, account, batch.terms, batch.now, circumstances)
   if verdict then
+    verdict.circumstances = cjson.encode(circumstances)
     verdict.balance = account and account.balance or ''
     verdict.account_was = account_json(account)
   end
@@ -189,6 +192,7 @@ function decide.write(batch, id, b, verdict, state)
   booking.set(b, 'decided_ms', batch.now)
   if verdict.account_was then
     booking.set(b, 'account_was', verdict.account_was)
+    booking.set(b, 'circumstances', verdict.circumstances)
     booking.set(b, 'terms', terms_sha(batch))
   end
   stats_add(batch.counts, 'decided:' .. decision)
