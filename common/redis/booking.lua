@@ -173,7 +173,7 @@ end
 -- or one that crossed our call. Only Cal.com's own times are compared. The event that made the booking
 -- is none, unless it comes after such a word.
 local function is_resurrected(b)
-  if b.state == 'observed' then
+  if b.state == 'observed' or b.successor then
     return false
   end
   local withdrawn_ms = math.max(b.rejected_ms or 0, b.cancelled_ms or 0)

@@ -241,20 +241,19 @@ end
 
 -- Rescheduled twice before it was decided: what the first booking has goes to the last.
 local function write_link(batch, b, old)
-  local next_one = batch.load(b.successor)
-  if next_one then
-    booking.set(next_one, 'reschedule_uid', old.b.uid)
-    booking.save(batch.ns, b.successor, next_one, batch.now, batch.keep_ms)
-    booking.set(old.b, 'successor', b.successor)
-    booking.save(batch.ns, old.id, old.b, batch.now, batch.keep_ms)
-  end
+  local last = batch.load(b.successor)
+  booking.set(last, 'reschedule_uid', old.b.uid)
+  booking.save(batch.ns, b.successor, last, batch.now, batch.keep_ms)
+  booking.set(old.b, 'successor', b.successor)
+  booking.save(batch.ns, old.id, old.b, batch.now, batch.keep_ms)
 end
 
 local function plan_withdrawn(batch, id, b, old)
   local state = b.rejected_ms and not b.cancelled_ms and 'rejected' or 'cancelled'
   local why = b.successor and not b.cancelled_ms and not b.rejected_ms and 'rescheduled' or state
   local movements, reason = {}, why .. ' in Cal.com before it was decided; nothing is charged'
-  local linked = old and why == 'rescheduled' and old.b.uid and batch.load(b.successor)
+  local last = old and why == 'rescheduled' and old.b.uid and batch.load(b.successor)
+  local linked = last and last.state == 'waiting'
   if linked then
     reason = 'rescheduled in Cal.com before it was decided'
   elseif old and decide.is_refundable(batch, b) then

@@ -97,8 +97,10 @@ local function write_member(batch, member, lead, verdict)
   end
   if id ~= lead then
     booking.set(b, 'lead', lead)
-    queue.leave(batch.ns, id, b)
-    booking.set(b, 'place', 'none')
+    if b.place ~= 'queue' then -- a name that waits is taken, and then there is nothing to do
+      queue.leave(batch.ns, id, b)
+      booking.set(b, 'place', 'none')
+    end
     booking.save(batch.ns, id, b, batch.now, batch.keep_ms)
   end
 end
@@ -110,6 +112,10 @@ local function plan_late(batch, id, b, s)
   local verdict, message = ask_member(batch, member, 1, 1)
   if not verdict or message then
     return decide.parker(batch, id, b, message)
+  end
+  if s.verdict ~= 'accept' then
+    accounts.undo(batch, member.movements)
+    member.movements = {}
   end
   return function()
     verdict.cost = verdict.cost or 0

@@ -84,7 +84,9 @@ local function write_movement(ns, id, b, movement, purses, note, now)
     move('waive', uncovered(b))
     booking.set(b, 'charged', movement.amount)
   end
-  booking.set(b, 'held', 0)
+  if movement.kind ~= 'waive' then
+    booking.set(b, 'held', 0)
+  end
   return purses
 end
 
@@ -102,13 +104,15 @@ local function write_settled(ns, id, b, rule, movement, purses, note, now, count
 end
 
 -- Cal.com did the same with the whole series: its other bookings have the outcome of the lead, but for
--- those that were cancelled one by one meanwhile.
-local function settle_followers(ns, followers, state, outcome, purses, note, now, keep_ms, counts)
+-- those to be accepted that were cancelled one by one meanwhile: they are looked at by themselves.
+local function settle_followers(ns, followers, state, outcome, purses_of, note, now, keep_ms, counts)
   for _, follower in ipairs(followers) do
     local id, b = follower.id, follower.b
-    if b.state == state and not booking.is_withdrawn(b) then
+    if b.state == state and (state == 'rejecting' or not booking.is_withdrawn(b)) then
       local rule = SETTLE[state][outcome]
-      purses = write_settled(ns, id, b, rule, movement_of(ns, b, rule), purses, note, now, counts)
+      local account = b.account or ''
+      purses_of[account] =
+        write_settled(ns, id, b, rule, movement_of(ns, b, rule), purses_of[account], note, now, counts)
       booking.save(ns, id, b, now, keep_ms)
     end
   end
@@ -143,17 +147,24 @@ local function settle(keys, args)
   end
   local followers = rule and OPEN[state] and series.followers(ns, id, b) or {}
   local movement = rule and movement_of(ns, b, rule)
-  local purses, message
+  local purses_of, message = {}, nil
   if movement then
-    purses, message = credit.load_for(ns, b.account, movement.kind, movement.amount)
+    purses_of[b.account], message = credit.load_for(ns, b.account, movement.kind, movement.amount)
+  end
+  for _, follower in ipairs(followers) do
+    local account = follower.b.account
+    if account and not purses_of[account] and not message then
+      purses_of[account], message = credit.load(ns, account)
+    end
   end
   booking.add_calls(b, args[7])
   if message then
     queue.park(ns, id, b, now, message, counts)
   elseif rule then
-    purses = write_settled(ns, id, b, rule, movement, purses, note, now, counts)
+    purses_of[b.account or ''] =
+      write_settled(ns, id, b, rule, movement, purses_of[b.account or ''], note, now, counts)
     if args[6] == 'series' then
-      settle_followers(ns, followers, state, outcome, purses, note, now, keep_ms, counts)
+      settle_followers(ns, followers, state, outcome, purses_of, note, now, keep_ms, counts)
     else
       series.pass_on(ns, followers, now, keep_ms)
     end

@@ -265,3 +265,32 @@ def test_twins_of_one_that_was_rejected_stay_rejected(library):
         library.settle(job, "rejected")
     twin(library, 3)
     assert library.take_one().goal == "accept"
+
+
+def test_the_echo_of_our_confirm_does_not_bring_a_rescheduled_booking_back(library):
+    library.credit(balance=1)
+    library.record(1)
+    old = library.take_one()
+    reschedule(library)
+    library.record(1, "created")
+    library.settle(old, "cancelled")
+    for _ in range(3):
+        for job in library.take().jobs:
+            assert job.id == "2"
+            library.settle(job, "accepted")
+    assert (library.state(1), library.state(2), library.purses()) == ("cancelled", "accepted", (0, 0, 1))
+
+
+def test_the_middle_of_a_chain_is_heard_of_last(library):
+    """Its successor was decided alone, so what the first one held goes back."""
+    library.credit(balance=2)
+    library.record(1)
+    old = library.take_one()
+    reschedule(library, 3, 2)
+    library.settle(library.take_one(), "accepted")
+    reschedule(library, 2, 1, created=now_ms() - 1000)
+    library.settle(old, "cancelled")
+    for _ in range(3):
+        assert library.take().jobs == []
+    assert library.purses() == (1, 0, 1)
+    assert (library.state(1), library.state(2), library.state(3)) == ("cancelled", "cancelled", "accepted")

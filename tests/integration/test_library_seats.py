@@ -245,3 +245,56 @@ def test_the_newest_calls_are_kept(library):
     lines = [f"{n} 1 look 200 done " for n in range(30)]
     library.settle(library.take_one(), "rejected", calls="\n".join(lines))
     assert library.booking()["calls"].splitlines() == lines[-20:]
+
+
+def test_one_declined_by_hand_before_the_series_is(library):
+    library.credit(balance=0)
+    gather(library, (1, 2, 3))
+    lead = library.take_one()
+    other = next(i for i in (1, 2, 3) if str(i) != lead.id)
+    library.record(other, "rejected")
+    library.settle(lead, "rejected", covers="series")
+    assert [library.state(i) for i in (1, 2, 3)] == ["rejected"] * 3
+
+
+def test_a_member_that_waits_in_the_queue_when_the_series_is_decided(library):
+    library.credit(balance=3)
+    gather(library, (1, 2))
+    occurrence(library, 3)
+    jobs = library.take().jobs
+    library.push("1")
+    library.set_booking(1, place="queue")
+    library.client.zrem(library.key("retry"), "1")
+    library.join(jobs[0], "s1")
+    lead = library.take_one(count=1)
+    library.check_places()
+    library.settle(lead, "accepted", covers="series")
+    library.take()
+    assert [library.state(i) for i in (1, 2, 3)] == ["accepted"] * 3
+
+
+def test_a_late_one_of_a_rejected_series_holds_nothing(library):
+    library.credit(balance=1)
+    gather(library, (1, 2))
+    library.client.hset(library.key("series:s1"), "first_ms", now_ms() - 2001)
+    for id_ in (1, 2):
+        library.client.zadd(library.key("retry"), {str(id_): 0})
+    library.settle(library.take_one(), "rejected", covers="series")
+    library.credit(balance=9)
+    occurrence(library, 3)
+    library.join(library.take_one(), "s1")
+    assert (library.take_one().goal, library.purses()) == ("reject", (9, 0, 0))
+
+
+def test_a_lead_that_costs_nothing_settles_those_that_cost(library):
+    library.credit(balance=3)
+    library.terms(**{"cost:7": 0})
+    occurrence(library, 1, 2, event_type="7")
+    occurrence(library, 2, 2)
+    for job in library.take().jobs:
+        library.join(job, "s1")
+    for id_ in library.retries():
+        library.client.zadd(library.key("retry"), {id_: 0})
+    job = library.take().jobs[0]
+    library.settle(job, "accepted", covers="series")
+    assert library.purses() == (2, 0, 1)
