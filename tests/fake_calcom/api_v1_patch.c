@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "json_util.h"
+#include "seats.h"
 
 enum field_kind { FIELD_TEXT, FIELD_INT, FIELD_DATE, FIELD_STATUS };
 
@@ -147,4 +148,6 @@ api_v1_patch_apply(struct booking *booking, json_object *body)
      * change. */
     if (name == NULL || booking_status_parse(name, &status))
         booking_set_status(booking, status);
+    if (name != NULL)
+        seats_follow(booking, "patch");
 }

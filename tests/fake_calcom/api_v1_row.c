@@ -1,6 +1,7 @@
 #include "api_v1_row.h"
 
 #include "json_util.h"
+#include "seats.h"
 
 static json_object *
 flat_responses(const struct booking *booking)
@@ -38,10 +39,15 @@ attendees_of(const struct booking *booking)
 {
     json_object *attendees = array_new();
 
-    push_attendee(attendees, booking->email, booking->name);
+    if (booking->seats == NULL)
+        push_attendee(attendees, booking->email, booking->name);
     for (size_t i = 0; i < json_object_array_length(booking->guests); i++)
         push_attendee(attendees,
                       json_object_get_string(json_object_array_get_idx(booking->guests, i)), "");
+    for (const struct seat *seat = booking->seats; seat != NULL; seat = seat->next) {
+        if (!seat->left)
+            push_attendee(attendees, seat->email, seat->name);
+    }
     return attendees;
 }
 
@@ -92,6 +98,7 @@ api_v1_row(const struct booking *booking)
     put_text(row, "status", booking_status_name(booking->status));
     put(row, "responses", flat_responses(booking));
     put_text(row, "fromReschedule", booking->origin.id == 0 ? NULL : booking->origin.uid);
+    put_text(row, "recurringEventId", booking->series.first == NULL ? NULL : booking->series.uid);
     put_text(row, "cancelledBy", booking->cancelled_by);
     put_text(row, "rescheduledBy", booking->origin.by);
     return row;

@@ -7,6 +7,8 @@
 #include "alloc.h"
 #include "api_v1_row.h"
 #include "api_v2_data.h"
+#include "api_v2_reply.h"
+#include "api_v2_seats.h"
 #include "clock.h"
 #include "http_util.h"
 #include "json_util.h"
@@ -15,48 +17,10 @@
 #define TAKE_DEFAULT 100
 #define TAKE_MAX     250
 
-static void
-fail_with(struct call *call, int status, const char *code, const char *message)
-{
-    json_object *body = object_new(), *error = object_new();
-
-    put_text(error, "code", code);
-    put_text(error, "message", message);
-    put_text(body, "status", "error");
-    put_time(body, "timestamp", clock_wall_ms(), ISO_MILLIS_Z);
-    put_text(body, "path", call->path);
-    put(body, "error", error);
-    call_answer(call, status, body);
-}
-
-static json_object *
-success_new(json_object *data)
-{
-    json_object *body = object_new();
-
-    put_text(body, "status", "success");
-    put(body, "data", data);
-    return body;
-}
-
 static struct booking *
 find(const struct store *store, const char *key)
 {
     return store_find_uid(store, key);
-}
-
-/* False: there is none, and `call` is gone. */
-static bool
-booking_exists(struct call *call)
-{
-    char *message;
-
-    if (call->booking != NULL)
-        return true;
-    message = xasprintf("Booking with uid=%s was not found in the database", call->key);
-    fail_with(call, 404, "NotFoundException", message);
-    free(message);
-    return false;
 }
 
 /* ---- versions ---- */
@@ -79,9 +43,19 @@ version_is_current(const struct call *call)
 }
 
 static json_object *
-booking_data(const struct call *call)
+booking_data(const struct call *call, const struct booking *booking)
 {
-    return version_is_current(call) ? api_v2_data(call->booking) : api_v1_row(call->booking);
+    return version_is_current(call) ? api_v2_data(booking) : api_v1_row(booking);
+}
+
+static json_object *
+series_data(const struct call *call, const struct booking *first)
+{
+    json_object *list = array_new();
+
+    for (const struct booking *row = first; row != NULL; row = row->series.next)
+        push(list, booking_data(call, row));
+    return list;
 }
 
 /* ---- reading ---- */
@@ -89,8 +63,13 @@ booking_data(const struct call *call)
 static void
 handle_get(struct call *call)
 {
-    if (booking_exists(call))
-        call_answer(call, 200, success_new(booking_data(call)));
+    struct booking *first =
+        call->booking == NULL ? store_find_series(call->world->store, call->key) : NULL;
+
+    if (first != NULL)
+        call_answer(call, 200, v2_success(series_data(call, first)));
+    else if (v2_booking_exists(call))
+        call_answer(call, 200, v2_success(booking_data(call, call->booking)));
 }
 
 /* True, and *value untouched, if it is not there. */
@@ -159,7 +138,7 @@ handle_list(struct call *call)
     size_t count;
 
     if (!read_list(call, &list)) {
-        fail_with(call, 400, "BadRequestException", "Bad request: invalid query parameters");
+        v2_fail(call, 400, "BadRequestException", "Bad request: invalid query parameters");
         return;
     }
     struct booking **rows =
@@ -170,7 +149,7 @@ handle_list(struct call *call)
     for (size_t i = page.first; i < page.end; i++)
         push(data, api_v2_data(rows[i]));
     free(rows);
-    body = success_new(data);
+    body = v2_success(data);
     put(body, "pagination", pagination_new(count, &page, list.take, list.skip));
     call_answer(call, 200, body);
 }
@@ -188,10 +167,21 @@ handle_me(struct call *call)
     put_int(me, "defaultScheduleId", 1);
     put_text(me, "weekStart", "Sunday");
     put_text(me, "timeZone", HOST_TIME_ZONE);
-    call_answer(call, 200, success_new(me));
+    call_answer(call, 200, v2_success(me));
 }
 
 /* ---- changing ---- */
+
+/* Confirm and decline of an occurrence answer the series they acted on. */
+static json_object *
+acted_data(const struct call *call)
+{
+    const struct booking *first = call->booking->series.first;
+
+    if (first != NULL && call->route->action != ACTION_CANCEL)
+        return series_data(call, first);
+    return booking_data(call, call->booking);
+}
 
 static void
 on_acted(enum verdict verdict, json_object *deliveries, void *arg)
@@ -202,17 +192,21 @@ on_acted(enum verdict verdict, json_object *deliveries, void *arg)
     (void)deliveries;
     switch (verdict) {
     case VERDICT_DONE:
-        call_answer(call, 200, success_new(booking_data(call)));
+        call_answer(call, 200, v2_success(acted_data(call)));
         break;
     case VERDICT_ALREADY_CONFIRMED:
-        fail_with(call, 400, "TRPCError", "Booking already confirmed");
+        v2_fail(call, 400, "TRPCError", "Booking already confirmed");
         break;
     case VERDICT_ALREADY_CANCELLED:
         message =
             xasprintf("Can't cancel booking with uid=%s because it has been cancelled already.",
                       call->booking->uid);
-        fail_with(call, 400, "BadRequestException", message);
+        v2_fail(call, 400, "BadRequestException", message);
         free(message);
+        break;
+    case VERDICT_HAS_SEATS:
+        v2_fail(call, 400, "BadRequestException",
+                "This booking has seats that need confirmation. Use the seats endpoints instead.");
         break;
     }
 }
@@ -222,22 +216,11 @@ handle_confirm(struct call *call)
 {
     struct step step = call_step(call, on_acted);
 
-    if (!booking_exists(call))
+    if (!v2_booking_exists(call))
         return;
     call->booking->seen.confirms++;
+    step.series = true;
     lifecycle_confirm(&call->world->lifecycle, &step);
-}
-
-/* The body, an object or NULL for none. False: it is no good, and `call` is gone. */
-static bool
-read_body(struct call *call, json_object **body)
-{
-    if (http_read_json(call->request, body) &&
-        (*body == NULL || json_object_is_type(*body, json_type_object)))
-        return true;
-    json_object_put(*body);
-    fail_with(call, 400, "BadRequestException", "Bad request: the body is not a JSON object");
-    return false;
 }
 
 static void
@@ -246,11 +229,12 @@ handle_decline(struct call *call)
     struct step step = call_step(call, on_acted);
     json_object *body;
 
-    if (!booking_exists(call))
+    if (!v2_booking_exists(call))
         return;
     call->booking->seen.declines++;
-    if (!read_body(call, &body))
+    if (!v2_read_body(call, &body))
         return;
+    step.series = true;
     step.reason = json_text(body, "reason"); /* not `rejectionReason` */
     lifecycle_decline(&call->world->lifecycle, &step);
     json_object_put(body);
@@ -262,17 +246,19 @@ handle_cancel(struct call *call)
     struct step step = call_step(call, on_acted);
     json_object *body;
 
-    if (!booking_exists(call))
+    if (!v2_booking_exists(call))
         return;
     call->booking->seen.cancels++;
-    if (!read_body(call, &body))
+    if (!v2_read_body(call, &body))
         return;
     step.reason = json_text(body, "cancellationReason");
     step.by = call->by_host ? HOST_EMAIL : NULL;
     bool reason_is_missing = step.reason == NULL || *step.reason == '\0';
-    if (call->by_host && reason_is_missing && call->booking->status != BOOKING_CANCELLED)
-        fail_with(call, 400, "BadRequestException",
-                  "Cancellation reason is required when you are the host");
+    if (json_text(body, "seatUid") != NULL)
+        v2_seat_cancel(call, step, json_text(body, "seatUid"));
+    else if (call->by_host && reason_is_missing && call->booking->status != BOOKING_CANCELLED)
+        v2_fail(call, 400, "BadRequestException",
+                "Cancellation reason is required when you are the host");
     else
         lifecycle_cancel(&call->world->lifecycle, &step);
     json_object_put(body);
@@ -296,17 +282,17 @@ authenticate(struct call *call)
     if (header == NULL && key_is_optional(call))
         return true;
     if (header == NULL) {
-        fail_with(call, 401, "UnauthorizedException",
-                  "ApiAuthStrategy - No authentication method provided. Either pass an API key as "
-                  "'Bearer' header or "
-                  "OAuth client credentials as 'x-cal-secret-key' and 'x-cal-client-id' headers");
+        v2_fail(call, 401, "UnauthorizedException",
+                "ApiAuthStrategy - No authentication method provided. Either pass an API key as "
+                "'Bearer' header or "
+                "OAuth client credentials as 'x-cal-secret-key' and 'x-cal-client-id' headers");
         return false;
     }
     call->by_host = strncmp(header, "Bearer ", bearer) == 0 &&
                     strcmp(header + bearer, call->world->api_key) == 0;
     if (call->by_host)
         return true;
-    fail_with(call, 401, "UnauthorizedException", "CustomThrottlerGuard - Invalid API Key");
+    v2_fail(call, 401, "UnauthorizedException", "CustomThrottlerGuard - Invalid API Key");
     return false;
 }
 
@@ -315,6 +301,8 @@ route_is_served(const struct call *call)
 {
     if (call->route == NULL)
         return false;
+    if (call->route->handle == v2_seats_confirm || call->route->handle == v2_seats_decline)
+        return version_is_current(call) && call->world->lifecycle.seat_approval == SEATS_CLOUD;
     return version_is_current(call) ||
            (call->route->handle != handle_confirm && call->route->handle != handle_decline);
 }
@@ -329,7 +317,7 @@ enter(struct call *call)
     if (!route_is_served(call)) {
         const char *method = http_method_name(evhttp_request_get_command(call->request));
         char *message = xasprintf("Cannot %s %s", method, call->path);
-        fail_with(call, 404, "NotFoundException", message);
+        v2_fail(call, 404, "NotFoundException", message);
         free(message);
         return;
     }
@@ -341,12 +329,12 @@ static void
 fail(struct call *call, int status)
 {
     if (status == 429)
-        fail_with(call, status, "ThrottlerException",
-                  "CustomThrottlerGuard - Too many requests. Please try again later.");
+        v2_fail(call, status, "ThrottlerException",
+                "CustomThrottlerGuard - Too many requests. Please try again later.");
     else if (status >= 500)
-        fail_with(call, status, "InternalServerErrorException", "Internal server error");
+        v2_fail(call, status, "InternalServerErrorException", "Internal server error");
     else
-        fail_with(call, status, "HttpException", "Bad request");
+        v2_fail(call, status, "HttpException", "Bad request");
 }
 
 static void
@@ -368,6 +356,8 @@ static const struct route routes[] = {
     { EVHTTP_REQ_GET, "bookings/*", ACTION_GET, handle_get },
     { EVHTTP_REQ_POST, "bookings/*/confirm", ACTION_CONFIRM, handle_confirm },
     { EVHTTP_REQ_POST, "bookings/*/decline", ACTION_DECLINE, handle_decline },
+    { EVHTTP_REQ_POST, "bookings/*/seats/confirm", ACTION_CONFIRM, v2_seats_confirm },
+    { EVHTTP_REQ_POST, "bookings/*/seats/decline", ACTION_DECLINE, v2_seats_decline },
     { EVHTTP_REQ_POST, "bookings/*/cancel", ACTION_CANCEL, handle_cancel },
     { EVHTTP_REQ_GET, "me", ACTION_ME, handle_me },
 };

@@ -4,6 +4,7 @@
 
 #include "alloc.h"
 #include "json_util.h"
+#include "seats.h"
 
 static const char *
 status_name(enum booking_status status)
@@ -48,33 +49,53 @@ event_type(const struct booking *booking)
 }
 
 static json_object *
-attendees(const struct booking *booking)
-{
-    json_object *list = array_new(), *attendee = object_new();
-
-    put_text(attendee, "name", booking->name);
-    put_text(attendee, "email", booking->email);
-    put_text(attendee, "timeZone", HOST_TIME_ZONE);
-    put_text(attendee, "language", "de");
-    put_bool(attendee, "absent", false);
-    push(list, attendee);
-    return list;
-}
-
-static json_object *
-field_responses(const struct booking *booking)
+field_responses(const struct booker *who)
 {
     json_object *responses = object_new();
 
-    put_text(responses, "email", booking->email);
-    put_text(responses, "name", booking->name);
-    if (booking->notes != NULL)
-        put_text(responses, "notes", booking->notes);
-    put_copy(responses, "guests", booking->guests);
-    json_object_object_foreach(booking->responses, slug, value) {
+    put_text(responses, "email", who->email);
+    put_text(responses, "name", who->name);
+    if (who->notes != NULL)
+        put_text(responses, "notes", who->notes);
+    put_copy(responses, "guests", who->guests);
+    json_object_object_foreach(who->responses, slug, value) {
         put_copy(responses, slug, value);
     }
     return responses;
+}
+
+/* Of a slot with seats, each attendee has his own answers; whether he is confirmed is not told. */
+static json_object *
+attendee(const struct booking *booking, const struct seat *seat)
+{
+    const struct booker who = booker_of(booking, seat);
+    json_object *attendee = object_new();
+
+    put_text(attendee, "name", who.name);
+    put_text(attendee, "email", who.email);
+    put_text(attendee, "timeZone", HOST_TIME_ZONE);
+    put_text(attendee, "language", "de");
+    put_bool(attendee, "absent", false);
+    if (seat != NULL) {
+        put_text(attendee, "seatUid", seat->uid);
+        put(attendee, "bookingFieldsResponses", field_responses(&who));
+        put_copy(attendee, "metadata", who.metadata);
+    }
+    return attendee;
+}
+
+static json_object *
+attendees(const struct booking *booking)
+{
+    json_object *list = array_new();
+
+    if (booking->seats == NULL)
+        push(list, attendee(booking, NULL));
+    for (const struct seat *seat = booking->seats; seat != NULL; seat = seat->next) {
+        if (!seat->left)
+            push(list, attendee(booking, seat));
+    }
+    return list;
 }
 
 static void
@@ -116,8 +137,13 @@ api_v2_data(const struct booking *booking)
     put_copy(data, "metadata", booking->metadata);
     put_text(data, "icsUid", ics);
     put(data, "attendees", attendees(booking));
-    put_copy(data, "guests", booking->guests);
-    put(data, "bookingFieldsResponses", field_responses(booking));
+    if (booking->series.first != NULL)
+        put_text(data, "recurringBookingUid", booking->series.uid);
+    if (booking->seats == NULL) {
+        const struct booker who = booker_of(booking, NULL);
+        put_copy(data, "guests", booking->guests);
+        put(data, "bookingFieldsResponses", field_responses(&who));
+    }
     free(ics);
     return data;
 }

@@ -6,6 +6,7 @@
 #include "alloc.h"
 #include "clock.h"
 #include "json_util.h"
+#include "seats.h"
 
 /*
  * Enough for chains of about one at 100 000 bookings, which is what this program has to be fast
@@ -49,6 +50,12 @@ booking_status_parse(const char *name, enum booking_status *status)
 }
 
 bool
+booking_is_open(const struct booking *booking)
+{
+    return booking->status == BOOKING_PENDING || booking->status == BOOKING_ACCEPTED;
+}
+
+bool
 booking_is_paid_up(const struct booking *booking)
 {
     return booking->type.price == 0 || booking->paid;
@@ -81,6 +88,7 @@ booking_free(struct booking *booking)
     free(booking->cancelled_by);
     free(booking->rejection_reason);
     free(booking->origin.by);
+    seats_free(booking->seats);
     json_object_put(booking->metadata);
     json_object_put(booking->responses);
     json_object_put(booking->guests);
@@ -155,6 +163,32 @@ store_find_uid(const struct store *store, const char *uid)
     while (booking != NULL && strcmp(booking->uid, uid) != 0)
         booking = booking->next_by_uid;
     return booking;
+}
+
+struct booking *
+store_find_series(const struct store *store, const char *uid)
+{
+    for (size_t i = 0; i < store->count; i++) {
+        if (strcmp(store->rows[i]->series.uid, uid) == 0)
+            return store->rows[i];
+    }
+    return NULL;
+}
+
+void
+series_join(struct booking *booking, struct booking *first)
+{
+    struct booking *last = first;
+
+    booking->series.first = first == NULL ? booking : first;
+    if (first == NULL) {
+        ident_uid(booking->series.uid);
+        return;
+    }
+    memcpy(booking->series.uid, first->series.uid, UID_SIZE);
+    while (last->series.next != NULL)
+        last = last->series.next;
+    last->series.next = booking;
 }
 
 static void

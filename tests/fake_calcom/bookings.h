@@ -60,6 +60,19 @@ struct booking_origin {
     char *by; /* e-mail; owned */
 };
 
+/*
+ * A recurring booking has one row per occurrence. The series has a name, which no webhook tells.
+ */
+struct series {
+    char uid[UID_SIZE];  /* "" if the booking is in none */
+    int64_t occurrences; /* how many were booked at once; 0: moved into the series later */
+    int64_t interval_days;
+    struct booking *first; /* of all rows of the series, in the order of their creation */
+    struct booking *next;
+};
+
+struct seat; /* seats.h */
+
 struct booking {
     int64_t id;
     char uid[UID_SIZE];
@@ -82,6 +95,8 @@ struct booking {
     json_object *responses; /* further answers of the booker, slug -> value; object, never NULL */
     json_object *guests;    /* array of e-mails, never NULL */
 
+    struct series series;
+    struct seat *seats; /* owned; NULL if the event type has no seats */
     struct booking_origin origin;
     char rescheduled_to[UID_SIZE]; /* "" if it was not */
     struct booking_counters seen;
@@ -91,6 +106,9 @@ struct booking {
     struct booking *next_by_id;
     struct booking *next_by_uid;
 };
+
+/* True while it takes its place in the calendar: PENDING or ACCEPTED. */
+bool booking_is_open(const struct booking *booking);
 
 /* True once nobody waits for money any more. */
 bool booking_is_paid_up(const struct booking *booking);
@@ -119,6 +137,12 @@ struct booking *store_add(struct store *store, int64_t id);
 struct booking *store_find(const struct store *store, int64_t id); /* NULL if there is none */
 struct booking *store_find_uid(const struct store *store,
                                const char *uid); /* NULL if there is none */
+
+/* The first row of a series; NULL if there is none. A walk through all rows: for rare questions. */
+struct booking *store_find_series(const struct store *store, const char *uid);
+
+/* Makes `booking` the last row of the series that `first` begins, or begins one if that is NULL. */
+void series_join(struct booking *booking, struct booking *first);
 
 /* All rows in the order of their creation. */
 size_t store_size(const struct store *store);

@@ -49,6 +49,18 @@ order_booking(const struct order *order)
 }
 
 bool
+order_seat(const struct order *order, const struct booking *booking, struct seat **seat)
+{
+    const char *uid = json_text(order->body, "seatUid");
+
+    *seat = uid == NULL ? NULL : seat_find(booking, uid);
+    if (uid == NULL || *seat != NULL)
+        return true;
+    order_refuse(order, 404, "seatUid names nobody in the slot");
+    return false;
+}
+
+bool
 order_plan(const struct order *order, struct webhook_plan *plan)
 {
     json_object *webhook = NULL;
@@ -171,13 +183,20 @@ post_config(const struct order *order)
 {
     struct world *world = order->world;
     const char *secret = json_text(order->body, "secret");
+    const char *approval = json_text(order->body, "seatApproval");
+    enum seat_approval seats = world->lifecycle.seat_approval;
     json_object *urls = NULL;
 
+    if (approval != NULL && !seat_approval_parse(approval, &seats)) {
+        order_refuse(order, 400, "seatApproval must be legacy or cloud");
+        return;
+    }
     if (json_object_object_get_ex(order->body, "webhookUrl", &urls) &&
         !set_urls(world->webhooks, urls)) {
         order_refuse(order, 400, "webhookUrl must be an http:// URL, up to 16 of them, or null");
         return;
     }
+    world->lifecycle.seat_approval = seats;
     if (secret != NULL)
         webhooks_set_secret(world->webhooks, secret);
     world->latency_ms = (int)json_int(order->body, "latencyMs", world->latency_ms);

@@ -6,17 +6,20 @@
 #include "control_parts.h"
 #include "http_util.h"
 #include "json_util.h"
+#include "lifecycle_seats.h"
 
-#define COUNT_MAX 100000
-#define HOUR_MS   (INT64_C(60) * 60 * 1000)
-#define DAY_MS    (24 * HOUR_MS)
+#define COUNT_MAX       100000
+#define OCCURRENCES_MAX 1000
+#define HOUR_MS         (INT64_C(60) * 60 * 1000)
+#define DAY_MS          (24 * HOUR_MS)
 
 /* One POST /control/book. It answers when the webhooks of all its bookings are answered. */
 struct party {
     struct evhttp_request *request;
-    json_object *bookings; /* one entry per booking, in order; filled in as they are done */
-    int64_t open;          /* bookings that are not done, and one for control_book itself */
-    bool is_one;           /* no "count": the answer is the entry itself */
+    json_object *bookings;  /* one entry per booking, in order; filled in as they are done */
+    int64_t open;           /* bookings that are not done, and one for control_book itself */
+    bool is_one;            /* neither "count" nor its like: the answer is the entry itself */
+    struct booking *series; /* NULL: none */
 };
 
 struct party_member {
@@ -40,12 +43,27 @@ struct form {
     int64_t minutes;
     int64_t id; /* 0: the next free one */
     int64_t count;
+    int64_t occurrences; /* `count` then; 0: no series */
+    int64_t interval_days;
+    json_object *lost;    /* the numbers of those whose webhook is lost, from 1; NULL: none */
+    struct booking *slot; /* in which to take a seat; NULL: none, or not booked yet */
     struct booking *moved_from;
     const char *moved_by;
     struct webhook_plan plan;
 };
 
 /* ---- reading the form ---- */
+
+/* `text` with "{n}" replaced by `n`; the caller's to free(). */
+static char *
+numbered(const char *text, int64_t n)
+{
+    const char *place = strstr(text, "{n}");
+
+    if (place == NULL)
+        return xstrdup(text);
+    return xasprintf("%.*s%lld%s", (int)(place - text), text, (long long)n, place + 3);
+}
 
 static const char *
 read_reschedule(const struct order *order, struct form *form)
@@ -80,7 +98,16 @@ static const char *
 read_ids(const struct order *order, struct form *form)
 {
     form->id = json_int(order->body, "id", 0);
-    form->count = json_int(order->body, "count", 1);
+    form->occurrences = json_int(order->body, "occurrences", 0);
+    form->interval_days = json_int(order->body, "intervalDays", 7);
+    form->count = json_int(order->body, "count", json_int(order->body, "twins", 1));
+    form->lost = json_member(order->body, "lostOccurrences", json_type_array);
+    if (form->occurrences < 0 || form->occurrences > OCCURRENCES_MAX || form->interval_days < 1)
+        return "occurrences must be 1 to 1000, and intervalDays positive";
+    if (form->occurrences > 0 && form->count > 1)
+        return "one series at a time";
+    if (form->occurrences > 0)
+        form->count = form->occurrences;
     if (form->count < 1 || form->count > COUNT_MAX)
         return "count must be 1 to 100000";
     for (int64_t i = 0; form->id != 0 && i < form->count; i++) {
@@ -88,6 +115,62 @@ read_ids(const struct order *order, struct form *form)
             return "id is taken";
     }
     return NULL;
+}
+
+/* "seatOf": id or uid of the booking in which to take a seat. */
+static const char *
+read_seat_of(const struct order *order, struct form *form)
+{
+    const struct store *store = order->world->store;
+    const char *uid = json_text(order->body, "seatOf");
+    int64_t id = json_int(order->body, "seatOf", 0);
+
+    if (uid == NULL && id == 0)
+        return NULL;
+    form->slot = uid != NULL ? store_find_uid(store, uid) : store_find(store, id);
+    if (form->slot == NULL || form->slot->seats == NULL || !booking_is_open(form->slot))
+        return "seatOf names no open booking with seats";
+    form->type = form->slot->type;
+    return NULL;
+}
+
+/* Everybody who is to take a seat finds one, and none of them has one already. */
+static const char *
+check_seats(const struct form *form)
+{
+    const char *problem = NULL;
+
+    if (form->slot != NULL && seats_taken(form->slot) + form->count > form->type.seats)
+        return "booking seats are full";
+    if (form->count > form->type.seats)
+        return "booking seats are full";
+    if (form->count > 1 && strstr(form->email, "{n}") == NULL)
+        return "already signed up for this booking";
+    for (int64_t n = 0; form->slot != NULL && n < form->count && problem == NULL; n++) {
+        char *email = numbered(form->email, n);
+        if (seats_have(form->slot, email))
+            problem = "already signed up for this booking";
+        free(email);
+    }
+    return problem;
+}
+
+static const char *
+read_seats(const struct order *order, struct form *form)
+{
+    const char *problem = read_seat_of(order, form);
+
+    if (problem != NULL)
+        return problem;
+    if (form->moved_from != NULL && form->moved_from->seats != NULL)
+        return "a booking with seats cannot be moved here";
+    if (form->type.seats == 0)
+        return NULL;
+    if (form->occurrences > 0 || form->type.price > 0 || form->moved_from != NULL)
+        return "seats in a series, for money or moved are not played";
+    if (form->slot == NULL)
+        form->slot = seats_slot(order->world->store, form->type.id, form->start_ms);
+    return check_seats(form);
 }
 
 /* NULL, or what is wrong. */
@@ -107,27 +190,19 @@ read_form(const struct order *order, struct form *form)
     form->type.price = json_int(body, "price", form->type.price);
     form->waits = json_flag(body, "requiresConfirmation", form->type.requires_confirmation);
     form->type.requires_confirmation |= form->waits;
+    form->waits = form->waits && !json_flag(body, "autoAccept", false);
     if (form->email == NULL)
         return "email is missing";
 
     const char *problem = read_ids(order, form);
     if (problem == NULL)
         problem = read_start(order, form);
-    return problem == NULL ? read_reschedule(order, form) : problem;
+    if (problem == NULL)
+        problem = read_reschedule(order, form);
+    return problem == NULL ? read_seats(order, form) : problem;
 }
 
 /* ---- booking ---- */
-
-/* `text` with "{n}" replaced by `n`; the caller's to free(). */
-static char *
-numbered(const char *text, int64_t n)
-{
-    const char *place = strstr(text, "{n}");
-
-    if (place == NULL)
-        return xstrdup(text);
-    return xasprintf("%.*s%lld%s", (int)(place - text), text, (long long)n, place + 3);
-}
 
 static void
 replace_object(json_object **field, json_object *value)
@@ -148,7 +223,14 @@ booking_new(struct store *store, const struct form *form, int64_t n)
         return NULL;
     booking->type = form->type;
     booking->waits = form->waits;
-    booking->start_ms = form->start_ms + (form->own_hour ? booking->id % 10000 * HOUR_MS : 0);
+    booking->start_ms = form->start_ms;
+    if (form->occurrences > 0) {
+        booking->start_ms += n * form->interval_days * DAY_MS;
+        booking->series.occurrences = form->occurrences;
+        booking->series.interval_days = form->interval_days;
+    } else if (form->own_hour) {
+        booking->start_ms += booking->id % 10000 * HOUR_MS;
+    }
     booking->end_ms = booking->start_ms + form->minutes * 60 * 1000;
     booking->email = numbered(form->email, n);
     booking->name = form->name != NULL
@@ -162,7 +244,8 @@ booking_new(struct store *store, const struct form *form, int64_t n)
                              : xstrdup(form->moved_by == NULL ? booking->email : form->moved_by);
     replace_object(&booking->metadata, form->metadata);
     replace_object(&booking->responses, form->responses);
-    replace_object(&booking->guests, form->guests);
+    if (form->type.seats == 0) /* nobody brings guests into a slot with seats */
+        replace_object(&booking->guests, form->guests);
     return booking;
 }
 
@@ -180,6 +263,8 @@ party_release(struct party *party)
         answer = object_new();
         put_int(answer, "count", (int64_t)json_object_array_length(party->bookings));
         put(answer, "bookings", party->bookings);
+        if (party->series != NULL)
+            put_text(answer, "recurringEventId", party->series->series.uid);
     }
     http_reply(party->request, 200, answer);
     free(party);
@@ -198,27 +283,90 @@ member_on_booked(enum verdict verdict, json_object *deliveries, void *arg)
     party_release(party);
 }
 
-static void
-party_book(struct party *party, const struct order *order, const struct form *form, int64_t n)
+/* The seat of the n-th booker, in a slot that is open. */
+static struct seat *
+seat_new(const struct form *form, int64_t n)
 {
-    struct booking *booking = booking_new(order->world->store, form, n);
-    struct party_member *member;
-    json_object *entry;
+    struct seat *seat = seat_add(form->slot);
 
-    if (booking == NULL) /* read_ids has looked: cannot be */
-        return;
-    entry = object_new();
+    seat->waited = form->waits;
+    seat->email = numbered(form->email, n);
+    seat->name = form->name != NULL ? numbered(form->name, n)
+                                    : xneed(strndup(seat->email, strcspn(seat->email, "@")));
+    seat->notes = xstrdup(form->notes);
+    replace_object(&seat->metadata, form->metadata);
+    replace_object(&seat->responses, form->responses);
+    return seat;
+}
+
+/* The n-th webhook's own fate. */
+static struct webhook_plan
+plan_of(const struct form *form, int64_t n)
+{
+    struct webhook_plan plan = form->plan;
+
+    for (size_t i = 0; form->lost != NULL && i < json_object_array_length(form->lost); i++) {
+        if (json_object_get_int64(json_object_array_get_idx(form->lost, i)) == n + 1)
+            plan.fate = WEBHOOK_LOSE;
+    }
+    return plan;
+}
+
+static struct party_member *
+party_admit(struct party *party, struct booking *booking, const struct seat *seat)
+{
+    struct party_member *member = xcalloc(1, sizeof(*member));
+    json_object *entry = object_new();
+
     put_int(entry, "id", booking->id);
     put_text(entry, "uid", booking->uid);
+    if (seat != NULL)
+        put_text(entry, "seatUid", seat->uid);
+    if (party->series != NULL)
+        put_time(entry, "start", booking->start_ms, ISO_MILLIS_Z);
     push(party->bookings, entry);
-
-    member = xcalloc(1, sizeof(*member));
     *member = (struct party_member){ party, booking, entry };
     party->open++;
+    return member;
+}
+
+static void
+party_book(struct party *party, const struct order *order, struct form *form, int64_t n)
+{
+    const struct lifecycle *lifecycle = &order->world->lifecycle;
+    struct booking *booking = form->slot;
+    struct seat *seat = NULL;
+
+    if (booking == NULL)
+        booking = booking_new(order->world->store, form, n);
+    if (booking == NULL) /* read_ids has looked: cannot be */
+        return;
+    if (form->occurrences > 0) {
+        series_join(booking, party->series);
+        party->series = booking->series.first;
+    }
+    if (form->type.seats > 0) {
+        form->slot = booking;
+        seat = seat_new(form, n);
+    }
+
     struct step step = {
-        .booking = booking, .plan = form->plan, .done = member_on_booked, .arg = member
+        .booking = booking,
+        .seat = seat,
+        .plan = plan_of(form, n),
+        .done = member_on_booked,
+        .arg = party_admit(party, booking, seat),
     };
-    lifecycle_book(&order->world->lifecycle, &step, form->moved_from);
+    if (seat != NULL)
+        lifecycle_seat_book(lifecycle, &step);
+    else
+        lifecycle_book(lifecycle, &step, form->moved_from);
+}
+
+static bool
+asks_for(const struct order *order, const char *name)
+{
+    return json_member(order->body, name, json_type_int) != NULL;
 }
 
 void
@@ -239,7 +387,7 @@ control_book(const struct order *order)
     party->request = order->request;
     party->bookings = array_new();
     party->open = 1;
-    party->is_one = json_member(order->body, "count", json_type_int) == NULL;
+    party->is_one = form.occurrences == 0 && !asks_for(order, "count") && !asks_for(order, "twins");
     for (int64_t n = 0; n < form.count; n++)
         party_book(party, order, &form, n);
     party_release(party);

@@ -28,6 +28,13 @@ void order_accept(const struct order *order);
 struct booking *order_booking(const struct order *order);
 
 /*
+ * The seat of `booking` that "seatUid" names, in *seat; NULL: there is no "seatUid". False: nobody
+ * in the slot has it, and the request is gone.
+ */
+bool order_seat(const struct order *order, const struct booking *booking, struct seat **seat)
+    __attribute__((warn_unused_result));
+
+/*
  * "webhook": true (default), false or "lost"; "copies": 1. False: neither of these, and the request
  * is gone.
  */

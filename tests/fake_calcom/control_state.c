@@ -1,5 +1,6 @@
 #include "control_parts.h"
 #include "json_util.h"
+#include "seats.h"
 
 static json_object *
 mails(const struct booking_counters *seen)
@@ -23,6 +24,34 @@ api_calls(const struct booking_counters *seen)
     put_int(counts, "cancel", seen->cancels);
     put_int(counts, "patch", seen->patches);
     return counts;
+}
+
+static json_object *
+seat_state(const struct seat *seat)
+{
+    json_object *state = object_new(), *counts = object_new();
+
+    put_text(state, "seatUid", seat->uid);
+    put_text(state, "email", seat->email);
+    put_text(state, "name", seat->name);
+    put_text(state, "status", booking_status_name(seat->status));
+    put_bool(state, "left", seat->left);
+    put_copy(state, "acts", seat->history);
+    put_int(counts, "confirm", seat->confirms);
+    put_int(counts, "decline", seat->declines);
+    put_int(counts, "cancel", seat->cancels);
+    put(state, "calls", counts);
+    return state;
+}
+
+static json_object *
+seats_state(const struct booking *booking)
+{
+    json_object *list = array_new();
+
+    for (const struct seat *seat = booking->seats; seat != NULL; seat = seat->next)
+        push(list, seat_state(seat));
+    return list;
 }
 
 json_object *
@@ -57,6 +86,11 @@ control_state(const struct booking *booking)
     put(state, "mails", mails(&booking->seen));
     put_int(state, "calendarEvents", booking->seen.calendar_events);
     put_int(state, "refunds", booking->seen.refunds);
+    put_bool(state, "refunded", booking->seen.refunds > 0);
     put(state, "calls", api_calls(&booking->seen));
+    put_text(state, "recurringEventId", booking->series.first == NULL ? NULL : booking->series.uid);
+    put_int(state, "occurrences", booking->series.occurrences);
+    put_int(state, "seatsPerTimeSlot", booking->seats == NULL ? 0 : booking->type.seats);
+    put(state, "seats", seats_state(booking));
     return state;
 }

@@ -7,16 +7,16 @@
 
 #include "alloc.h"
 
-/* Reads a decimal number that ends at `end` and moves *text behind that. */
+/* Reads a decimal number that ends at a colon or at the end and moves *text there. */
 static bool
-read_number(const char **text, char end, int64_t *value)
+read_number(const char **text, int64_t *value)
 {
     char *rest;
 
     *value = strtoll(*text, &rest, 10);
-    if (rest == *text || *rest != end || *value < 0)
+    if (rest == *text || (*rest != ':' && *rest != '\0') || *value < 0)
         return false;
-    *text = *rest == '\0' ? rest : rest + 1;
+    *text = rest;
     return true;
 }
 
@@ -34,16 +34,29 @@ read_mode(const char **text, bool *requires_confirmation)
     return ok;
 }
 
+/* Reads a price or "seats=N" and moves *text behind. */
+static bool
+read_extra(const char **text, struct event_type *type)
+{
+    static const char seats[] = "seats=";
+
+    if (strncmp(*text, seats, strlen(seats)) != 0)
+        return read_number(text, &type->price);
+    *text += strlen(seats);
+    return read_number(text, &type->seats) && type->seats > 0;
+}
+
 bool
 event_types_add(struct event_types *types, const char *text)
 {
     struct event_type type = { 0 };
 
-    if (!read_number(&text, ':', &type.id) || !read_mode(&text, &type.requires_confirmation))
+    if (!read_number(&text, &type.id) || *text++ != ':' ||
+        !read_mode(&text, &type.requires_confirmation))
         return false;
-    if (*text == ':') {
+    while (*text == ':') {
         text++;
-        if (!read_number(&text, '\0', &type.price))
+        if (!read_extra(&text, &type))
             return false;
     }
     types->list = xreallocarray(types->list, types->count + 1, sizeof(*types->list));

@@ -12,6 +12,7 @@ struct event_type {
     int64_t id;
     bool requires_confirmation;
     int64_t price; /* in cents; 0 is free */
+    int64_t seats; /* per slot; 0: a slot is for one booker */
 };
 
 struct event_types {
@@ -19,7 +20,7 @@ struct event_types {
     size_t count;
 };
 
-/* Reads "ID:requires-confirmation[:price]" or "ID:auto[:price]". */
+/* Reads "ID:requires-confirmation[:price][:seats=N]"; or "auto" in place of the second word. */
 bool event_types_add(struct event_types *types, const char *text)
     __attribute__((warn_unused_result));
 void event_types_release(struct event_types *types);

@@ -1,89 +1,10 @@
 #include "lifecycle.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "alloc.h"
-#include "delay.h"
-#include "json_util.h"
-
-/* A step on its way. It ends in op_finish. */
-struct op {
-    const struct lifecycle *lifecycle;
-    struct booking *booking;
-    char *reason;
-    char *by;
-    struct webhook_plan plan;
-    int between_ms;
-    json_object *deliveries;
-    void (*next)(struct op *op); /* what comes after the webhook that is out */
-    lifecycle_done *done;
-    void *arg;
-};
-
-static struct op *
-op_new(const struct lifecycle *lifecycle, const struct step *step)
-{
-    struct op *op = xcalloc(1, sizeof(*op));
-
-    op->lifecycle = lifecycle;
-    op->booking = step->booking;
-    op->reason = xstrdup(step->reason);
-    op->by = xstrdup(step->by);
-    op->plan = step->plan;
-    op->between_ms = step->between_ms;
-    op->deliveries = array_new();
-    op->done = step->done;
-    op->arg = step->arg;
-    return op;
-}
-
-static void
-op_finish(struct op *op, enum verdict verdict)
-{
-    op->done(verdict, op->deliveries, op->arg);
-    json_object_put(op->deliveries);
-    free(op->reason);
-    free(op->by);
-    free(op);
-}
-
-static void
-op_done(struct op *op)
-{
-    op_finish(op, VERDICT_DONE);
-}
-
-static void
-op_on_webhook(json_object *deliveries, void *arg)
-{
-    struct op *op = arg;
-
-    for (size_t i = 0; i < json_object_array_length(deliveries); i++)
-        push(op->deliveries, json_object_get(json_object_array_get_idx(deliveries, i)));
-    op->next(op);
-}
-
-static void
-op_tell(struct op *op, enum trigger trigger, void (*next)(struct op *op))
-{
-    struct occasion occasion = {
-        .trigger = trigger, .booking = op->booking, .reason = op->reason, .by = op->by
-    };
-
-    op->next = next;
-    webhooks_send(op->lifecycle->webhooks, &occasion, op->plan, op_on_webhook, op);
-}
+#include "op.h"
 
 /* ---- book ---- */
-
-static void
-booking_accept(struct booking *booking)
-{
-    booking->seen.mails_confirmed++;
-    booking->seen.calendar_events++;
-    booking_set_status(booking, BOOKING_ACCEPTED);
-}
 
 static void
 booking_move(struct booking *from, struct booking *to)
@@ -95,6 +16,8 @@ booking_move(struct booking *from, struct booking *to)
     to->origin.start_ms = from->start_ms;
     to->origin.end_ms = from->end_ms;
     to->paid = from->paid;
+    if (from->series.first != NULL)
+        series_join(to, from->series.first);
 }
 
 void
@@ -119,56 +42,101 @@ lifecycle_book(const struct lifecycle *lifecycle, const struct step *step,
 
 /* ---- confirm ---- */
 
+static enum verdict
+check_undecided(const struct lifecycle *lifecycle, const struct booking *booking)
+{
+    if (booking->seats != NULL && lifecycle->seat_approval == SEATS_CLOUD)
+        return VERDICT_HAS_SEATS;
+    return booking->status == BOOKING_ACCEPTED ? VERDICT_ALREADY_CONFIRMED : VERDICT_DONE;
+}
+
+/* True if the confirm or decline acts on this row of the series. */
+static bool
+op_covers(const struct op *op, const struct booking *row)
+{
+    return op->series ? row->status == BOOKING_PENDING : row == op->booking;
+}
+
+/* The rows that might be covered, one by one: the whole series, or the booking alone. */
+static struct booking *
+op_first(const struct op *op)
+{
+    return op->series ? op->booking->series.first : op->booking;
+}
+
+static struct booking *
+op_next(const struct op *op, const struct booking *row)
+{
+    return op->series ? row->series.next : NULL;
+}
+
+static void
+row_set_status(struct booking *row, enum booking_status status, const char *act)
+{
+    booking_set_status(row, status);
+    seats_follow(row, act);
+}
+
+/*
+ * Of a series, one webhook is sent: of the booking that was named, or, if that one did not change,
+ * of the first that did.
+ */
 static void
 confirm_write(void *arg)
 {
     struct op *op = arg;
+    struct booking *told = op_covers(op, op->booking) ? op->booking : NULL;
 
-    booking_set_status(op->booking, BOOKING_ACCEPTED);
-    if (booking_is_paid_up(op->booking))
-        op_tell(op, TRIGGER_CREATED, op_done);
-    else
+    for (struct booking *row = op_first(op); row != NULL; row = op_next(op, row)) {
+        if (!op_covers(op, row))
+            continue;
+        row_set_status(row, BOOKING_ACCEPTED, "confirm");
+        if (told == NULL)
+            told = row;
+    }
+    if (told == NULL || !booking_is_paid_up(told)) {
         op_done(op);
+        return;
+    }
+    op->booking = told;
+    op_tell(op, TRIGGER_CREATED, op_done);
 }
 
 void
 lifecycle_confirm(const struct lifecycle *lifecycle, const struct step *step)
 {
     struct op *op = op_new(lifecycle, step);
-    struct booking *booking = step->booking;
+    enum verdict verdict = check_undecided(lifecycle, step->booking);
 
-    if (booking->status == BOOKING_ACCEPTED) {
-        op_finish(op, VERDICT_ALREADY_CONFIRMED);
+    if (verdict != VERDICT_DONE) {
+        op_finish(op, verdict);
         return;
     }
-    if (booking_is_paid_up(booking)) {
-        booking->seen.calendar_events++;
-        booking->seen.mails_confirmed++;
+    for (struct booking *row = op_first(op); row != NULL; row = op_next(op, row)) {
+        if (op_covers(op, row) && booking_is_paid_up(row))
+            row->seen.calendar_events++;
     }
-    delay_run(lifecycle->delays, step->between_ms, confirm_write, op);
+    if (booking_is_paid_up(step->booking))
+        step->booking->seen.mails_confirmed++;
+    op_wait(op, confirm_write);
 }
 
 /* ---- decline ---- */
 
 static void
-booking_refund(struct booking *booking)
-{
-    if (booking->paid) {
-        booking->seen.refunds++;
-        booking->paid = false;
-    }
-}
-
-static void
 decline_write(void *arg)
 {
     struct op *op = arg;
-    struct booking *booking = op->booking;
 
-    booking_set_text(&booking->rejection_reason, op->reason);
-    booking_set_status(booking, BOOKING_REJECTED);
-    booking_refund(booking);
-    booking->seen.mails_declined++;
+    for (struct booking *row = op_first(op); row != NULL; row = op_next(op, row)) {
+        if (!op_covers(op, row))
+            continue;
+        booking_set_text(&row->rejection_reason, op->reason);
+        row_set_status(row, BOOKING_REJECTED, "decline");
+    }
+    if (op->booking->series.first == NULL) /* the money for a series is not given back */
+        booking_refund(op->booking);
+    op->booking->seen.mails_declined++;
     op_tell(op, TRIGGER_REJECTED, op_done);
 }
 
@@ -176,11 +144,12 @@ void
 lifecycle_decline(const struct lifecycle *lifecycle, const struct step *step)
 {
     struct op *op = op_new(lifecycle, step);
+    enum verdict verdict = check_undecided(lifecycle, step->booking);
 
-    if (step->booking->status == BOOKING_ACCEPTED)
-        op_finish(op, VERDICT_ALREADY_CONFIRMED);
+    if (verdict != VERDICT_DONE)
+        op_finish(op, verdict);
     else
-        delay_run(lifecycle->delays, step->between_ms, decline_write, op);
+        op_wait(op, decline_write);
 }
 
 /* ---- cancel ---- */
@@ -193,7 +162,7 @@ cancel_write(void *arg)
 
     booking_set_text(&booking->cancellation_reason, op->reason);
     booking_set_text(&booking->cancelled_by, op->by);
-    booking_set_status(booking, BOOKING_CANCELLED);
+    row_set_status(booking, BOOKING_CANCELLED, "cancel");
     booking_refund(booking);
     booking->seen.mails_cancelled++;
     op_done(op);
@@ -202,7 +171,7 @@ cancel_write(void *arg)
 static void
 cancel_after_webhook(struct op *op)
 {
-    delay_run(op->lifecycle->delays, op->between_ms, cancel_write, op);
+    op_wait(op, cancel_write);
 }
 
 void

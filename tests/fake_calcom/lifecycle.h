@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 
 #include "bookings.h"
+#include "seats.h"
 #include "webhooks.h"
 
 struct delays;
@@ -20,12 +21,14 @@ struct delays;
 struct lifecycle {
     struct delays *delays;
     struct webhooks *webhooks;
+    enum seat_approval seat_approval;
 };
 
 enum verdict {
     VERDICT_DONE,
     VERDICT_ALREADY_CONFIRMED, /* confirm and decline of an ACCEPTED booking */
     VERDICT_ALREADY_CANCELLED, /* cancel of a CANCELLED booking */
+    VERDICT_HAS_SEATS,         /* confirm and decline of a booking whose seats wait one by one */
 };
 
 /*
@@ -36,6 +39,8 @@ typedef void lifecycle_done(enum verdict verdict, json_object *deliveries, void 
 
 struct step {
     struct booking *booking;
+    struct seat *seat; /* only for the functions of lifecycle_seats.h */
+    bool series; /* confirm, decline: every PENDING row of the series instead of the booking */
     const char *reason; /* may be NULL; copied */
     const char *by;     /* cancel: e-mail of who does it; may be NULL; copied */
     int between_ms;     /* how long to wait between the check and the change of the row */
@@ -50,17 +55,21 @@ struct step {
  *   waits for the host:   stays PENDING, mail, BOOKING_REQUESTED (also for a reschedule)
  *   else:                 ACCEPTED, mail, calendar, BOOKING_CREATED or BOOKING_RESCHEDULED
  * `moved_from` (may be NULL) is the booking that this one replaces: it becomes CANCELLED, and no
- * webhook says so.
+ * webhook says so. The new row is in the same series, if the old one is in one.
  */
 void lifecycle_book(const struct lifecycle *lifecycle, const struct step *step,
                     struct booking *moved_from);
 
 /*
  * Calendar and mail, then the row, then BOOKING_CREATED. An unpaid booking: only the row, no more.
+ * A series: all its PENDING rows, and one webhook.
  */
 void lifecycle_confirm(const struct lifecycle *lifecycle, const struct step *step);
 
-/* The row, then the mail, then BOOKING_REJECTED; a second time as well. */
+/*
+ * The row, then the mail, then BOOKING_REJECTED; a second time as well. A series: all its PENDING
+ * rows, and one webhook.
+ */
 void lifecycle_decline(const struct lifecycle *lifecycle, const struct step *step);
 
 /*

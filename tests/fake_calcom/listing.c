@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "alloc.h"
+#include "seats.h"
 
 static const struct {
     const char *name;
@@ -43,11 +44,9 @@ listing_sets_parse(const char *text, unsigned *sets)
 }
 
 static unsigned
-sets_of(const struct booking *booking, int64_t now_ms)
+state_set(enum booking_status status, bool over)
 {
-    bool over = booking->end_ms < now_ms;
-
-    switch (booking->status) {
+    switch (status) {
     case BOOKING_PENDING:
     case BOOKING_AWAITING_HOST:
         return over ? LISTING_PAST : LISTING_UNCONFIRMED;
@@ -60,6 +59,21 @@ sets_of(const struct booking *booking, int64_t now_ms)
     return 0;
 }
 
+static unsigned
+sets_of(const struct booking *booking, int64_t now_ms)
+{
+    bool over = booking->end_ms < now_ms;
+    bool recurs = booking->series.first != NULL && booking_is_open(booking) && !over;
+
+    return state_set(booking->status, over) | (recurs ? LISTING_RECURRING : 0u);
+}
+
+static bool
+attends(const struct booking *booking, const char *email)
+{
+    return strcasecmp(booking->email, email) == 0 || seats_have(booking, email);
+}
+
 static bool
 listing_matches(const struct listing *listing, const struct booking *booking, int64_t now_ms)
 {
@@ -67,7 +81,7 @@ listing_matches(const struct listing *listing, const struct booking *booking, in
         return false;
     if (listing->event_type_id != 0 && booking->type.id != listing->event_type_id)
         return false;
-    if (listing->attendee_email != NULL && strcasecmp(booking->email, listing->attendee_email) != 0)
+    if (listing->attendee_email != NULL && !attends(booking, listing->attendee_email))
         return false;
     if (listing->start_from_ms != 0 && booking->start_ms < listing->start_from_ms)
         return false;

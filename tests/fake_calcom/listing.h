@@ -14,7 +14,7 @@ enum listing_set {
     LISTING_PAST = 1 << 1,        /* over, neither cancelled nor rejected */
     LISTING_CANCELLED = 1 << 2,   /* CANCELLED or REJECTED */
     LISTING_UNCONFIRMED = 1 << 3, /* PENDING, not over yet */
-    LISTING_RECURRING = 1 << 4,   /* this fake has no series: always empty */
+    LISTING_RECURRING = 1 << 4,   /* of a series, open and not over yet */
 };
 
 /* Reads "upcoming", "unconfirmed,past", … */

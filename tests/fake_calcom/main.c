@@ -47,7 +47,7 @@ world_init(struct world *world, const struct options *options)
     world->delays = delays_new(world->base);
     world->store = store_new();
     world->webhooks = webhooks_new(world->base);
-    world->lifecycle = (struct lifecycle){ world->delays, world->webhooks };
+    world->lifecycle = (struct lifecycle){ world->delays, world->webhooks, options->seat_approval };
     world->calls = calls_new();
     world->faults = faults_new();
     world->api = api_new(world);

@@ -20,10 +20,15 @@ static const char help[] =
     "  --secret SECRET      signs webhooks; \"\" (the default) sends the literal "
     "`no-secret-provided`\n"
     "  --api-key KEY        what API calls must show (default cal_test)\n"
-    "  --event-type ID:MODE[:PRICE]\n"
-    "                       MODE is requires-confirmation or auto, PRICE is in cents; may be given "
-    "several times;\n"
+    "  --event-type ID:MODE[:PRICE][:seats=N]\n"
+    "                       MODE is requires-confirmation or auto, PRICE is in cents, N people "
+    "share a "
+    "slot; may be\n"
+    "                       given several times;\n"
     "                       an event type that is not declared requires confirmation and is free\n"
+    "  --seat-approval WHICH\n"
+    "                       legacy (default): seats are approved with their booking; cloud: one by "
+    "one\n"
     "  --help               this\n"
     "\n"
     "When ready it prints one line: `fake-calcom: listening on http://HOST:PORT`. The API is at "
@@ -78,6 +83,8 @@ read_option(struct options *options, int letter, const char *value)
         return true;
     case 'e':
         return event_types_add(&options->event_types, value);
+    case 'a':
+        return seat_approval_parse(value, &options->seat_approval);
     default:
         return false;
     }
@@ -92,6 +99,7 @@ options_read(struct options *options, int argc, char **argv)
         { "secret", required_argument, NULL, 's' },
         { "api-key", required_argument, NULL, 'k' },
         { "event-type", required_argument, NULL, 'e' },
+        { "seat-approval", required_argument, NULL, 'a' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };

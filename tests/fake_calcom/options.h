@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "event_type.h"
+#include "seats.h"
 
 #define WEBHOOK_OPTIONS_MAX 16
 
@@ -17,6 +18,7 @@ struct options {
     size_t webhook_count;
     const char *secret;
     const char *api_key;
+    enum seat_approval seat_approval;
     struct event_types event_types;
 };
 

@@ -44,21 +44,21 @@ or_empty(const char *text)
 /* ---- a new booking ---- */
 
 static void
-put_new_head(json_object *p, const struct booking *b)
+put_new_head(json_object *p, const struct booking *b, const struct booker *who)
 {
     put_text(p, "bookerUrl", PART_BOOKER_URL);
     put_text(p, "title", b->title);
     put_time(p, "startTime", b->start_ms, ISO_SECONDS_Z);
     put_time(p, "endTime", b->end_ms, ISO_SECONDS_Z);
-    put_text(p, "additionalNotes", or_empty(b->notes));
+    put_text(p, "additionalNotes", or_empty(who->notes));
     part_put_slug(p, b);
-    put_text(p, "description", or_empty(b->notes));
+    put_text(p, "description", or_empty(who->notes));
     put_int(p, "eventTypeId", b->type.id);
     put_bool(p, "hideCalendarNotes", false);
     put_bool(p, "hideCalendarEventDetails", false);
     put_bool(p, "hideOrganizerEmail", false);
     put_null(p, "schedulingType");
-    put_null(p, "seatsPerTimeSlot");
+    part_put_seats(p, b);
     put_bool(p, "seatsShowAttendees", true);
     put_bool(p, "seatsShowAvailabilityCount", true);
     put_null(p, "customReplyToEmail");
@@ -67,13 +67,15 @@ put_new_head(json_object *p, const struct booking *b)
     put(p, "organizer", part_organizer_new());
     put(p, "attendees", part_attendees_new(b));
     put(p, "customInputs", object_new());
-    put(p, "responses", part_responses_new(b));
+    put(p, "responses", part_responses_new(who));
     put(p, "userFieldsResponses", object_new());
 }
 
 static void
-put_new_identity(json_object *p, const struct booking *b, enum trigger trigger)
+put_new_identity(json_object *p, const struct occasion *o)
 {
+    const struct booking *b = o->booking;
+    enum trigger trigger = o->trigger;
     bool auto_accepted = trigger == TRIGGER_CREATED || trigger == TRIGGER_RESCHEDULED;
     char password[UUID_SIZE];
 
@@ -81,7 +83,8 @@ put_new_identity(json_object *p, const struct booking *b, enum trigger trigger)
     put_null(p, "destinationCalendar");
     part_put_ical_uid(p, b);
     put_int(p, "iCalSequence", trigger == TRIGGER_RESCHEDULED ? 1 : 0);
-    put_bool(p, "requiresConfirmation", b->waits);
+    put_bool(p, "requiresConfirmation",
+             b->seats == NULL ? b->waits : b->type.requires_confirmation);
     ident_uuid(password);
     put_text(p, "oneTimePassword", auto_accepted ? NULL : password);
     put_null(p, "organizationId");
@@ -100,34 +103,39 @@ put_new_identity(json_object *p, const struct booking *b, enum trigger trigger)
 }
 
 static void
-put_new_metadata(json_object *p, const struct booking *b, enum trigger trigger)
+put_new_metadata(json_object *p, const struct occasion *o, const struct booker *who)
 {
     json_object *metadata = object_new();
 
-    if (trigger == TRIGGER_CREATED || trigger == TRIGGER_RESCHEDULED)
-        part_put_video_url(metadata, b);
-    json_object_object_foreach(b->metadata, key, value) {
+    if (o->trigger == TRIGGER_CREATED || o->trigger == TRIGGER_RESCHEDULED)
+        part_put_video_url(metadata, o->booking);
+    json_object_object_foreach(who->metadata, key, value) {
         put_copy(metadata, key, value);
     }
     put(p, "metadata", metadata);
 }
 
 static json_object *
-new_booking(const struct booking *b, enum trigger trigger)
+new_booking(const struct occasion *o)
 {
+    const struct booking *b = o->booking;
+    const struct booker who = booker_of(b, o->seat);
     json_object *p = object_new();
     /* Yes: BOOKING_PAYMENT_INITIATED says ACCEPTED while the row is PENDING and unpaid. */
-    enum booking_status said = trigger == TRIGGER_REQUESTED ? BOOKING_PENDING : BOOKING_ACCEPTED;
+    enum booking_status said = o->trigger == TRIGGER_REQUESTED ? BOOKING_PENDING : BOOKING_ACCEPTED;
 
-    put_new_head(p, b);
-    put_new_identity(p, b, trigger);
+    put_new_head(p, b, &who);
+    put_new_identity(p, o);
+    if (o->seat != NULL)
+        put_text(p, "attendeeSeatId", o->seat->uid);
+    part_put_recurrence(p, b);
     if (b->origin.id != 0) {
         put_int(p, "rescheduleId", b->origin.id);
         put_text(p, "rescheduleUid", b->origin.uid);
         put_time(p, "rescheduleStartTime", b->origin.start_ms, ISO_SECONDS_Z);
         put_time(p, "rescheduleEndTime", b->origin.end_ms, ISO_SECONDS_Z);
     }
-    put_new_metadata(p, b, trigger);
+    put_new_metadata(p, o, &who);
     put_text(p, "status", booking_status_name(said));
     if (b->type.price > 0)
         put_int(p, "paymentId", b->id);
@@ -139,19 +147,22 @@ new_booking(const struct booking *b, enum trigger trigger)
 /* ---- a booking that the host, or the money, decided ---- */
 
 static void
-put_handled_head(json_object *p, const struct booking *b)
+put_handled_head(json_object *p, const struct occasion *o)
 {
+    const struct booking *b = o->booking;
+    const struct booker who = booker_of(b, o->seat);
+
     part_put_slug(p, b);
     put_text(p, "title", b->title);
-    put_text(p, "description", or_empty(b->notes));
+    put_text(p, "description", or_empty(who.notes));
     put_text(p, "bookerUrl", PART_BOOKER_URL);
     put(p, "userFieldsResponses", object_new());
-    put(p, "responses", part_responses_later(b));
+    put(p, "responses", part_responses_later(&who));
     put(p, "customInputs", object_new());
     put_time(p, "startTime", b->start_ms, ISO_MILLIS_Z);
     put_time(p, "endTime", b->end_ms, ISO_MILLIS_Z);
     put(p, "organizer", part_organizer_later());
-    put(p, "attendees", part_attendees_later(b));
+    put(p, "attendees", part_attendees_later(b, o->seat));
     put_text(p, "location", PART_LOCATION);
     put_text(p, "uid", b->uid);
     put(p, "destinationCalendar", part_calendar());
@@ -161,12 +172,12 @@ put_handled_head(json_object *p, const struct booking *b)
     put_bool(p, "hideCalendarEventDetails", false);
     put_int(p, "eventTypeId", b->type.id);
     put_null(p, "customReplyToEmail");
-    put_null(p, "seatsPerTimeSlot");
+    part_put_seats(p, b);
     put_bool(p, "seatsShowAttendees", true);
     put_bool(p, "disableCancelling", false);
     put_bool(p, "disableRescheduling", false);
     put_null(p, "organizationId");
-    put_text(p, "additionalNotes", or_empty(b->notes));
+    put_text(p, "additionalNotes", or_empty(who.notes));
 }
 
 /* The metadata of the payment provider, which takes the place of the booking's own. */
@@ -185,14 +196,16 @@ payment_metadata(const struct booking *b)
 }
 
 static json_object *
-handled(const struct booking *b, enum trigger trigger)
+handled(const struct occasion *o)
 {
+    const struct booking *b = o->booking;
     json_object *p = object_new();
-    bool rejected = trigger == TRIGGER_REJECTED;
+    bool rejected = o->trigger == TRIGGER_REJECTED;
 
-    put_handled_head(p, b);
+    put_handled_head(p, o);
     if (rejected) {
-        put_text(p, "rejectionReason", or_empty(b->rejection_reason));
+        put_text(p, "rejectionReason",
+                 or_empty(o->reason != NULL ? o->reason : b->rejection_reason));
     } else {
         put(p, "videoCallData", part_video_call(b));
         put(p, "conferenceData", part_conference());
@@ -204,7 +217,8 @@ handled(const struct booking *b, enum trigger trigger)
     put_int(p, "length", (b->end_ms - b->start_ms) / 60000);
     put_int(p, "bookingId", b->id);
     put_text(p, "status", booking_status_name(rejected ? BOOKING_REJECTED : BOOKING_ACCEPTED));
-    if (trigger == TRIGGER_PAID) {
+    part_put_recurrence(p, b);
+    if (o->trigger == TRIGGER_PAID) {
         put(p, "metadata", payment_metadata(b));
         put_int(p, "paymentId", b->id);
     } else if (!rejected) {
@@ -218,22 +232,25 @@ handled(const struct booking *b, enum trigger trigger)
 /* ---- cancelled ---- */
 
 static void
-put_cancelled_head(json_object *p, const struct booking *b)
+put_cancelled_head(json_object *p, const struct occasion *o)
 {
+    const struct booking *b = o->booking;
+    const struct booker who = booker_of(b, o->seat);
+
     put_text(p, "bookerUrl", PART_BOOKER_URL);
     put_text(p, "title", b->title);
     put_int(p, "length", (b->end_ms - b->start_ms) / 60000);
     part_put_slug(p, b);
-    put_text(p, "additionalNotes", or_empty(b->notes));
-    put_text(p, "description", or_empty(b->notes));
+    put_text(p, "additionalNotes", or_empty(who.notes));
+    put_text(p, "description", or_empty(who.notes));
     put(p, "customInputs", object_new());
     put_int(p, "eventTypeId", b->type.id);
     put(p, "userFieldsResponses", object_new());
-    put(p, "responses", part_responses_later(b));
+    put(p, "responses", part_responses_later(&who));
     put_time(p, "startTime", b->start_ms, ISO_OFFSET);
     put_time(p, "endTime", b->end_ms, ISO_OFFSET);
     put(p, "organizer", part_organizer_later());
-    put(p, "attendees", part_attendees_later(b));
+    put(p, "attendees", part_attendees_later(b, o->seat));
     put_text(p, "uid", b->uid);
     put_int(p, "bookingId", b->id);
     put_text(p, "location", PART_LOCATION);
@@ -247,9 +264,9 @@ cancelled(const struct occasion *o)
     const char *by = o->by != NULL ? o->by : b->cancelled_by;
     json_object *p = object_new();
 
-    put_cancelled_head(p, b);
+    put_cancelled_head(p, o);
     put_text(p, "cancellationReason", o->reason != NULL ? o->reason : b->cancellation_reason);
-    put_null(p, "seatsPerTimeSlot");
+    part_put_seats(p, b);
     put_bool(p, "seatsShowAttendees", true);
     part_put_ical_uid(p, b);
     put_int(p, "iCalSequence", 1);
@@ -261,6 +278,7 @@ cancelled(const struct occasion *o)
     put_bool(p, "requiresConfirmation", b->type.requires_confirmation);
     put_null(p, "price");
     put_text(p, "currency", "usd");
+    part_put_recurrence(p, b);
     put_text(p, "status", "CANCELLED");
     if (by != NULL)
         put_text(p, "cancelledBy", by);
@@ -299,25 +317,30 @@ ping(void)
     return p;
 }
 
+/*
+ * Who had to wait, for the host or for the money, is announced by the code that ends the waiting.
+ */
+static bool
+had_to_wait(const struct occasion *o)
+{
+    if (o->seat != NULL)
+        return o->seat->waited;
+    return o->booking->waits || o->booking->type.price > 0;
+}
+
 static json_object *
 payload_of(const struct occasion *occasion)
 {
-    const struct booking *b = occasion->booking;
-
     switch (occasion->trigger) {
     case TRIGGER_CREATED:
-        /* Who had to wait, for the host or for the money, is announced by the code that ends the
-         * waiting. */
-        if (b->waits || b->type.price > 0)
-            return handled(b, TRIGGER_CREATED);
-        return new_booking(b, TRIGGER_CREATED);
+        return had_to_wait(occasion) ? handled(occasion) : new_booking(occasion);
     case TRIGGER_REQUESTED:
     case TRIGGER_RESCHEDULED:
     case TRIGGER_PAYMENT_INITIATED:
-        return new_booking(b, occasion->trigger);
+        return new_booking(occasion);
     case TRIGGER_REJECTED:
     case TRIGGER_PAID:
-        return handled(b, occasion->trigger);
+        return handled(occasion);
     case TRIGGER_CANCELLED:
         return cancelled(occasion);
     case TRIGGER_PING:

@@ -14,7 +14,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
-#include "bookings.h"
+#include "seats.h"
 
 enum trigger {
     TRIGGER_REQUESTED,
@@ -33,6 +33,11 @@ bool trigger_parse(const char *name, enum trigger *trigger) __attribute__((warn_
 struct occasion {
     enum trigger trigger;
     const struct booking *booking; /* NULL for PING only */
+    /*
+     * Whom of those in the slot it is about; NULL: all of them. While he is booking, his seat is
+     * named and everybody in the slot is listed; later only he is.
+     */
+    const struct seat *seat;
     /*
      * BOOKING_CANCELLED only: it is sent before the row says CANCELLED, so why and by whom is not
      * in the row yet. NULL: take it from the row.

@@ -22,54 +22,54 @@ put_answer(json_object *responses, const char *slug, const char *label, json_obj
 }
 
 static json_object *
-notes_value(const struct booking *b)
+notes_value(const struct booker *who)
 {
-    return b->notes == NULL ? NULL : text_new(b->notes);
+    return who->notes == NULL ? NULL : text_new(who->notes);
 }
 
 static json_object *
-guests_value(const struct booking *b)
+guests_value(const struct booker *who)
 {
-    return json_object_array_length(b->guests) == 0 ? NULL : json_object_get(b->guests);
+    return json_object_array_length(who->guests) == 0 ? NULL : json_object_get(who->guests);
 }
 
 static void
-put_further_answers(json_object *responses, const struct booking *b)
+put_further_answers(json_object *responses, const struct booker *who)
 {
-    json_object_object_foreach(b->responses, slug, value) {
+    json_object_object_foreach(who->responses, slug, value) {
         put_answer(responses, slug, slug, json_object_get(value), false);
     }
 }
 
 json_object *
-part_responses_new(const struct booking *b)
+part_responses_new(const struct booker *who)
 {
     json_object *responses = object_new(), *location = object_new();
 
     put_text(location, "value", PART_LOCATION);
     put_text(location, "optionValue", "");
-    put_answer(responses, "name", "your_name", text_new(b->name), false);
-    put_answer(responses, "email", "email_address", text_new(b->email), false);
+    put_answer(responses, "name", "your_name", text_new(who->name), false);
+    put_answer(responses, "email", "email_address", text_new(who->email), false);
     put_answer(responses, "attendeePhoneNumber", "phone_number", NULL, true);
     put_answer(responses, "location", "location", location, false);
     put_answer(responses, "title", "what_is_this_meeting_about", NULL, true);
-    put_answer(responses, "notes", "additional_notes", notes_value(b), false);
-    put_answer(responses, "guests", "additional_guests", guests_value(b), false);
+    put_answer(responses, "notes", "additional_notes", notes_value(who), false);
+    put_answer(responses, "guests", "additional_guests", guests_value(who), false);
     put_answer(responses, "rescheduleReason", "reason_for_reschedule", NULL, false);
-    put_further_answers(responses, b);
+    put_further_answers(responses, who);
     return responses;
 }
 
 json_object *
-part_responses_later(const struct booking *b)
+part_responses_later(const struct booker *who)
 {
     json_object *responses = object_new();
 
-    put_answer(responses, "name", "your_name", text_new(b->name), false);
-    put_answer(responses, "email", "email_address", text_new(b->email), false);
-    put_answer(responses, "notes", "additional_notes", notes_value(b), false);
-    put_answer(responses, "guests", "additional_guests", guests_value(b), false);
-    put_further_answers(responses, b);
+    put_answer(responses, "name", "your_name", text_new(who->name), false);
+    put_answer(responses, "email", "email_address", text_new(who->email), false);
+    put_answer(responses, "notes", "additional_notes", notes_value(who), false);
+    put_answer(responses, "guests", "additional_guests", guests_value(who), false);
+    put_further_answers(responses, who);
     return responses;
 }
 
@@ -154,15 +154,22 @@ attendee_later(const char *email, const char *name)
     return attendee;
 }
 
+typedef json_object *attendee_shape(const char *email, const char *name);
+
 /* The booker first, then the guests, of whom only the address is known. */
 static json_object *
-attendees(const struct booking *b, json_object *(*one)(const char *email, const char *name))
+attendees(const struct booking *b, attendee_shape *one)
 {
     json_object *list = array_new();
 
-    push(list, one(b->email, b->name));
+    if (b->seats == NULL)
+        push(list, one(b->email, b->name));
     for (size_t i = 0; i < json_object_array_length(b->guests); i++)
         push(list, one(json_object_get_string(json_object_array_get_idx(b->guests, i)), ""));
+    for (const struct seat *seat = b->seats; seat != NULL; seat = seat->next) {
+        if (!seat->left)
+            push(list, one(seat->email, seat->name));
+    }
     return list;
 }
 
@@ -173,9 +180,40 @@ part_attendees_new(const struct booking *b)
 }
 
 json_object *
-part_attendees_later(const struct booking *b)
+part_attendees_later(const struct booking *b, const struct seat *seat)
 {
-    return attendees(b, attendee_later);
+    json_object *list;
+
+    if (seat == NULL)
+        return attendees(b, attendee_later);
+    list = array_new();
+    push(list, attendee_later(seat->email, seat->name));
+    return list;
+}
+
+void
+part_put_seats(json_object *p, const struct booking *b)
+{
+    if (b->seats == NULL)
+        put_null(p, "seatsPerTimeSlot");
+    else
+        put_int(p, "seatsPerTimeSlot", b->type.seats);
+}
+
+/* Weekly is 2 and daily is 3, as in RFC 5545's library. The series itself is not named. */
+void
+part_put_recurrence(json_object *p, const struct booking *b)
+{
+    bool weekly = b->series.interval_days % 7 == 0;
+    json_object *recurrence;
+
+    if (b->series.occurrences == 0)
+        return;
+    recurrence = object_new();
+    put_int(recurrence, "freq", weekly ? 2 : 3);
+    put_int(recurrence, "count", b->series.occurrences);
+    put_int(recurrence, "interval", weekly ? b->series.interval_days / 7 : b->series.interval_days);
+    put(p, "recurringEvent", recurrence);
 }
 
 void

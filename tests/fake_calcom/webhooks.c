@@ -30,7 +30,8 @@ struct webhooks {
 
 struct delivery_record {
     enum trigger trigger;
-    int64_t booking; /* 0: none */
+    int64_t booking;     /* 0: none */
+    char seat[UID_SIZE]; /* "": none */
     const struct target *target;
     struct post_result result;
 };
@@ -40,6 +41,7 @@ struct batch {
     struct webhooks *webhooks;
     enum trigger trigger;
     int64_t booking;
+    char seat[UID_SIZE];
     unsigned open; /* deliveries without an answer, and one for webhooks_send itself */
     json_object *deliveries;
     void (*done)(json_object *deliveries, void *arg);
@@ -162,7 +164,11 @@ batch_record(struct batch *batch, const struct target *target, const struct post
     struct delivery_record *record = xcalloc(1, sizeof(*record));
     json_object *delivery = object_new();
 
-    *record = (struct delivery_record){ batch->trigger, batch->booking, target, *result };
+    record->trigger = batch->trigger;
+    record->booking = batch->booking;
+    memcpy(record->seat, batch->seat, UID_SIZE);
+    record->target = target;
+    record->result = *result;
     ring_push(batch->webhooks->log, record);
 
     put_text(delivery, "trigger", trigger_name(batch->trigger));
@@ -231,6 +237,8 @@ webhooks_send(struct webhooks *webhooks, const struct occasion *occasion, struct
     batch->webhooks = webhooks;
     batch->trigger = occasion->trigger;
     batch->booking = occasion->booking == NULL ? 0 : occasion->booking->id;
+    if (occasion->seat != NULL)
+        memcpy(batch->seat, occasion->seat->uid, UID_SIZE);
     batch->open = 1;
     batch->deliveries = array_new();
     batch->done = done;
@@ -250,6 +258,7 @@ record_json(const struct delivery_record *record)
         put_null(entry, "booking");
     else
         put_int(entry, "booking", record->booking);
+    put_text(entry, "seat", record->seat[0] == '\0' ? NULL : record->seat);
     put_text(entry, "url", target_url(record->target));
     put_int(entry, "status", record->result.status);
     put_ms(entry, "ms", record->result.ms);

@@ -53,8 +53,8 @@ void webhooks_send(struct webhooks *webhooks, const struct occasion *occasion,
 void webhooks_mute(struct webhooks *webhooks, bool mute);
 
 /*
- * The log, oldest first: [{"trigger","booking","url","status","ms","sent_ms"}]. The caller's to
- * put.
+ * The log, oldest first: [{"trigger","booking","seat","url","status","ms","sent_ms"}]. The
+ * caller's to put.
  */
 json_object *webhooks_log(const struct webhooks *webhooks);
 void webhooks_clear_log(struct webhooks *webhooks);

@@ -1,0 +1,123 @@
+"""Seats and recurring series through both programs and the fake."""
+
+import pytest
+
+from harness import now_iso, wait_for
+from outcomes import ANN, BOB, BOTH, purses
+
+SLOT = {"eventTypeId": 1300, "start": now_iso(7 * 86400)}
+SEATS = ["--event-type", "1300:requires-confirmation:seats=10"]
+GENERATIONS = ("legacy", "cloud")
+
+
+@pytest.fixture
+def seat_gate(make_gate):
+    def make(generation="cloud", **options):
+        gate = make_gate(fake_arguments=[*SEATS, "--seat-approval", generation], **options)
+        gate.credit(ANN, balance=2)
+        gate.credit(BOB, balance=2)
+        return gate
+    return make
+
+
+def take_seat(gate, email, state="accepted"):
+    made = gate.fake.book(email, **SLOT)
+    name = f"{made['id']}:{made['seatUid']}"
+    assert gate.wait_settled(name)["state"] == state
+    return made
+
+
+def seats(gate, id):
+    """e-mail → how the seat stands at Cal.com, of those that are in the slot."""
+    return {seat["email"]: seat["status"].lower() for seat in gate.fake.booking(id)["seats"] if not seat.get("left")}
+
+
+# ---- Seats ----
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_each_seat_is_its_members_charge(seat_gate, generation):
+    gate = seat_gate(generation)
+    ann, bob = take_seat(gate, ANN), take_seat(gate, BOB)
+    assert ann["id"] == bob["id"]
+    assert (purses(gate, ANN), purses(gate, BOB)) == ((1, 0, 1), (1, 0, 1))
+    assert seats(gate, ann["id"]) == {ANN: "accepted", BOB: "accepted"}
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_a_seat_without_credit_is_freed_alone(seat_gate, generation):
+    gate = seat_gate(generation)
+    gate.credit(BOB, balance=0)
+    ann = take_seat(gate, ANN)
+    take_seat(gate, BOB, "rejected")
+    assert seats(gate, ann["id"]) == {ANN: "accepted"}
+    assert purses(gate, ANN) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_a_freed_seat_is_refunded_alone(seat_gate, generation):
+    gate = seat_gate(generation)
+    ann, bob = take_seat(gate, ANN), take_seat(gate, BOB)
+    gate.fake.cancel(bob["id"], by="member", seatUid=bob["seatUid"])
+    wait_for(lambda: purses(gate, BOB) == (2, 0, 0), what="Bob's refund")
+    assert purses(gate, ANN) == (1, 0, 1)
+    assert gate.booking(f"{ann['id']}:{ann['seatUid']}")["state"] == "accepted"
+
+
+def test_a_slot_that_the_host_cancels_refunds_everybody(seat_gate):
+    gate = seat_gate()
+    ann = take_seat(gate, ANN)
+    take_seat(gate, BOB)
+    gate.fake.cancel(ann["id"], by="host")
+    wait_for(lambda: (purses(gate, ANN), purses(gate, BOB)) == ((2, 0, 0), (2, 0, 0)), what="both refunds")
+
+
+def test_v1_cannot_free_one_seat(seat_gate):
+    gate = seat_gate("legacy", dialect="v1")
+    gate.credit(BOB, balance=0)
+    take_seat(gate, ANN)
+    made = gate.fake.book(BOB, **SLOT)
+    name = f"{made['id']}:{made['seatUid']}"
+    wait_for(lambda: gate.booking(name).get("place") == "dead", what="the seat to be listed under dead")
+    assert "cannot free one seat" in gate.booking(name)["last_error"]
+    assert purses(gate, BOB) == (0, 0, 0)
+
+
+# ---- Series ----
+
+def book_series(gate, count=3, **fields):
+    return [made["id"] for made in gate.fake.book(ANN, occurrences=count, **fields)["bookings"]]
+
+
+@pytest.mark.parametrize("dialect", BOTH)
+@pytest.mark.parametrize("credits, state", [(3, "accepted"), (2, "rejected")])
+def test_a_series_is_decided_as_a_whole(make_gate, dialect, credits, state):
+    gate = make_gate(dialect=dialect, workers=2)
+    gate.credit(ANN, balance=credits)
+    ids = book_series(gate)
+    assert [gate.wait_settled(id)["state"] for id in ids] == [state] * 3
+    spent = 3 if state == "accepted" else 0
+    assert purses(gate) == (credits - spent, 0, spent)
+    asked = [call for id in ids for call in gate.fake.calls(id) if call["action"] != "get"]
+    assert len(asked) == (1 if dialect == "v2" else 3)
+
+
+def test_one_whose_webhook_is_lost_is_not_waited_for(make_gate):
+    gate = make_gate()
+    gate.credit(ANN, balance=3)
+    ids = book_series(gate, lostOccurrences=[3])
+    assert [gate.wait_settled(id)["state"] for id in ids[:2]] == ["accepted"] * 2
+    assert purses(gate) == (1, 0, 2)
+    gate.fake.send(ids[2], "BOOKING_REQUESTED")
+    assert gate.wait_settled(ids[2])["state"] == "accepted"
+    assert purses(gate) == (0, 0, 3)
+
+
+def test_one_of_a_series_is_cancelled_and_refunded_alone(make_gate):
+    gate = make_gate()
+    gate.credit(ANN, balance=3)
+    ids = book_series(gate)
+    for id in ids:
+        gate.wait_settled(id)
+    gate.fake.cancel(ids[1], by="host")
+    wait_for(lambda: purses(gate) == (1, 0, 2), what="the refund")
+    assert [gate.booking(id)["state"] for id in ids] == ["accepted", "cancelled", "accepted"]
