@@ -147,9 +147,10 @@ function booking.merge(b, kind, created_ms, now, fields)
 end
 
 -- The guide's flow: the event type needs no confirmation, so Cal.com has accepted the booking
--- already, and a "no" cancels it.
+-- already, and a "no" cancels it. A seat in a slot that was accepted before is let in without asking,
+-- whatever the event type says (Cal.com: handleSeats.ts).
 function booking.is_guide(b)
-  return b.first_seen == 'created' and b.requires_confirmation ~= 'yes'
+  return b.first_seen == 'created' and (b.seat ~= nil or b.requires_confirmation ~= 'yes')
 end
 
 -- Accepted at Cal.com by somebody else: the host by hand, or a reschedule that needs no confirmation.

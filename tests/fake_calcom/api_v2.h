@@ -7,7 +7,10 @@
  *   Key". GET of one booking and cancel work without a key: whoever has the uid may do that.
  * - GET /bookings/{uid}, /me, and /bookings with status, take, skip, eventTypeId, attendeeEmail,
  *   afterCreatedAt, sortCreated.
- * - POST /bookings/{uid}/confirm, /decline {"reason"}, /cancel {"cancellationReason"}.
+ * - POST /bookings/{uid}/confirm, /decline {"reason"}, /cancel {"cancellationReason"}; of one seat:
+ *   /cancel {"seatUid"} and, see api_v2_seats.h, /seats/confirm and /seats/decline.
+ * - Of a series, confirm and decline act on every PENDING occurrence and answer an array; so does
+ *   GET with the series's own uid.
  * - 400 "Booking already confirmed" for confirm and decline; 400 for the cancel of a cancelled
  *   booking, and for a cancel by the host without a reason. Confirm and decline do not mind that a
  *   booking was rejected or cancelled.

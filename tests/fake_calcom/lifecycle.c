@@ -127,6 +127,7 @@ static void
 decline_write(void *arg)
 {
     struct op *op = arg;
+    bool recurs = op->booking->series.first != NULL;
 
     for (struct booking *row = op_first(op); row != NULL; row = op_next(op, row)) {
         if (!op_covers(op, row))
@@ -134,7 +135,7 @@ decline_write(void *arg)
         booking_set_text(&row->rejection_reason, op->reason);
         row_set_status(row, BOOKING_REJECTED, "decline");
     }
-    if (op->booking->series.first == NULL) /* the money for a series is not given back */
+    if (!recurs) /* the money for a series is not given back */
         booking_refund(op->booking);
     op->booking->seen.mails_declined++;
     op_tell(op, TRIGGER_REJECTED, op_done);

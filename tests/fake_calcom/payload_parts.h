@@ -13,8 +13,8 @@
 #define PART_BOOKER_URL "https://cal.example.com"
 #define PART_LOCATION   "integrations:daily"
 
-json_object *part_responses_new(const struct booker *booker);
-json_object *part_responses_later(const struct booker *booker);
+json_object *part_responses_new(const struct booker *who);
+json_object *part_responses_later(const struct booker *who);
 json_object *part_organizer_new(void);
 json_object *part_organizer_later(void);
 /*
