@@ -100,6 +100,7 @@ class RedisServer:
             return "ended"
         try:
             with redis.Redis(port=self.port, socket_timeout=1) as client:
+                client.ping()  # an error as long as it loads its data
                 # A stranger's Redis on this port would answer as well.
                 return "up" if client.info("server")["process_id"] == self.process.pid else None
         except redis.RedisError:
