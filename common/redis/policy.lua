@@ -15,7 +15,8 @@
 -- who is whoever typed the address: it must tell nothing of somebody else. An error() parks the
 -- booking for a person.
 --
--- `tollgate` has helpers: is_set(flag), whole_number(text, name), credits(number), expiry(text),
+-- `tollgate` has helpers: cost(booking, terms), refusal(booking, account, now) (why this account may not
+-- book at all, or nil), is_set(flag), whole_number(text, name), credits(number), expiry(text),
 -- days(year, month, day), belongs(booking, account).
 --
 -- Fields the operator may set on an account: `blocked` (anything but empty, 0, no or false blocks),
@@ -23,29 +24,15 @@
 -- member numbers: the addresses that may use it, separated by comma, semicolon or space; none: any).
 
 return function(booking, account, terms, now)
-  local own = 'cost:' .. tostring(booking.event_type)
-  local name = terms[own] and own or 'cost'
-  local cost = tollgate.whole_number(terms[name] or 1, name)
+  local cost = tollgate.cost(booking, terms)
 
   local function no(reason)
     return { accept = false, cost = cost, reason = reason }
   end
 
-  if not booking.account then
-    return no('This booking names no member account.')
-  end
-  if not account then
-    return no('There is no member account for ' .. booking.account .. '.')
-  end
-  if not tollgate.belongs(booking, account) then
-    return no('The member number does not belong to this e-mail address.')
-  end
-  if tollgate.is_set(account.blocked) then
-    return no('Your account is blocked; please contact us.')
-  end
-  local expiry = tollgate.expiry(account.expires)
-  if expiry and now >= expiry then
-    return no('Your membership has expired.')
+  local refusal = tollgate.refusal(booking, account, now)
+  if refusal then
+    return no(refusal)
   end
   if account.balance < cost then
     return no('Not enough credit: this booking costs ' .. tollgate.credits(cost) .. ', your balance is '

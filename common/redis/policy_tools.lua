@@ -82,6 +82,34 @@ function HELPERS.belongs(booking, account)
   return false
 end
 
+-- What a booking costs by the terms: those of its event type, else everybody's, else 1 credit.
+function HELPERS.cost(booking, terms)
+  local own = 'cost:' .. tostring(booking.event_type)
+  local name = terms[own] and own or 'cost'
+  return HELPERS.whole_number(terms[name] or 1, name)
+end
+
+-- Why nobody may book on this account, whatever it costs; nil when somebody may. It is what Cal.com
+-- tells the member.
+function HELPERS.refusal(booking, account, now)
+  if not booking.account then
+    return 'This booking names no member account.'
+  end
+  if not account then
+    return 'There is no member account for ' .. booking.account .. '.'
+  end
+  if not HELPERS.belongs(booking, account) then
+    return 'The member number does not belong to this e-mail address.'
+  end
+  if HELPERS.is_set(account.blocked) then
+    return 'Your account is blocked; please contact us.'
+  end
+  local expiry = HELPERS.expiry(account.expires)
+  if expiry and now >= expiry then
+    return 'Your membership has expired.'
+  end
+end
+
 local function refuse_change(_, name)
   error('attempt to change ' .. tostring(name) .. ' of a table that can be read only', 2)
 end

@@ -32,21 +32,9 @@ return function(booking, account, terms, now)
     return { accept = false, cost = cost or 0, reason = reason }
   end
 
-  if not booking.account then
-    return no('This booking names no member account.')
-  end
-  if not account then
-    return no('There is no member account for ' .. booking.account .. '.')
-  end
-  if not tollgate.belongs(booking, account) then
-    return no('The member number does not belong to this e-mail address.')
-  end
-  if tollgate.is_set(account.blocked) then
-    return no('Your account is blocked; please contact us.')
-  end
-  local expiry = tollgate.expiry(account.expires)
-  if expiry and now >= expiry then
-    return no('Your membership has expired.')
+  local refusal = tollgate.refusal(booking, account, now)
+  if refusal then
+    return no(refusal)
   end
   if not cost then
     return no('This cannot be booked with a ' .. tier .. ' membership.')

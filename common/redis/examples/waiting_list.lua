@@ -12,29 +12,15 @@
 --   redis-cli HSET '{tollgate}:terms' wait_hours 48 wait_minutes 10
 
 return function(booking, account, terms, now)
-  local own = 'cost:' .. tostring(booking.event_type)
-  local name = terms[own] and own or 'cost'
-  local cost = tollgate.whole_number(terms[name] or 1, name)
+  local cost = tollgate.cost(booking, terms)
 
   local function no(reason)
     return { accept = false, cost = cost, reason = reason }
   end
 
-  if not booking.account then
-    return no('This booking names no member account.')
-  end
-  if not account then
-    return no('There is no member account for ' .. booking.account .. '.')
-  end
-  if not tollgate.belongs(booking, account) then
-    return no('The member number does not belong to this e-mail address.')
-  end
-  if tollgate.is_set(account.blocked) then
-    return no('Your account is blocked; please contact us.')
-  end
-  local expiry = tollgate.expiry(account.expires)
-  if expiry and now >= expiry then
-    return no('Your membership has expired.')
+  local refusal = tollgate.refusal(booking, account, now)
+  if refusal then
+    return no(refusal)
   end
   if account.balance >= cost then
     return { accept = true, cost = cost, reason = tollgate.credits(cost) }
