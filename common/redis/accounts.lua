@@ -13,15 +13,7 @@ function accounts.of(batch, account)
     batch.known[account] = true
     batch.purses[account] = purses
     batch.errors[account] = message
-    if purses then
-      local planned = {}
-      for field, value in pairs(purses) do
-        if type(field) == 'string' then
-          planned[field] = value
-        end
-      end
-      batch.planned[account] = planned
-    end
+    batch.planned[account] = purses and credit.shown(purses)
   end
   return batch.planned[account], batch.errors[account]
 end

@@ -40,16 +40,21 @@ local function is_repeated(ns, account, key, use)
   return before and true or false
 end
 
--- One movement by an operator. `change`: {kind, amount, key, by, note}. Answers {'granted' or 'known',
--- balance, held, spent, 'new' or 'old' account}.
+-- One movement by an operator. `change`: {kind, amount, key, by, note, must_exist, may_overdraw}. Answers
+-- {'granted' or 'known', balance, held, spent, 'new' or 'old' account}.
 local function book_change(ns, account, change)
   local purses, message = credit.load_for(ns, account, change.kind, change.amount)
+  local is_new = not purses
   if message then
     refuse(message)
+  elseif is_new and change.must_exist then
+    refuse('there is no account ' .. account)
   end
-  local is_new = not purses
   local use = change.kind .. ' ' .. integer(change.amount)
   local repeated = change.amount ~= 0 and is_repeated(ns, account, change.key, use)
+  if change.amount < 0 and not repeated and not change.may_overdraw and purses.balance < -change.amount then
+    refuse('the balance of ' .. account .. ' is ' .. integer(purses.balance) .. ', less than ' .. integer(-change.amount))
+  end
   if change.amount ~= 0 and not repeated then
     local entry
     purses, entry = credit.move(ns, account, purses, change.kind, change.amount,
@@ -87,19 +92,8 @@ local function debit(keys, args)
   if amount <= 0 then
     refuse('a debit must be positive, not ' .. integer(amount) .. '; to give credit use grant')
   end
-  local purses, message = credit.load(ns, account)
-  if message then
-    refuse(message)
-  elseif not purses then
-    refuse('there is no account ' .. account)
-  end
-  local change = { kind = 'adjust', amount = -amount, key = args[3] or '', by = args[4] or '', note = args[5] or '' }
-  if purses.balance < amount and args[6] ~= '1'
-    and not is_repeated(ns, account, change.key, 'adjust ' .. integer(-amount))
-  then
-    refuse('the balance of ' .. account .. ' is ' .. integer(purses.balance) .. ', less than ' .. integer(amount))
-  end
-  return book_change(ns, account, change)
+  return book_change(ns, account, { kind = 'adjust', amount = -amount, key = args[3] or '', by = args[4] or '',
+    note = args[5] or '', must_exist = true, may_overdraw = args[6] == '1' })
 end
 
 -- ARGV: account, amount (0: nothing), key, by, note, then field, value, … of the operator's own.

@@ -94,6 +94,11 @@ function booking.new(now)
   return b
 end
 
+-- Until when (ms) is kept what is over at `over_s`.
+function booking.kept_until(over_s, now, keep_ms)
+  return math.max(now, (over_s or 0) * 1000) + keep_ms
+end
+
 -- Writes what was set since the load, in one command. A record that is open and was asked for does
 -- not expire; any other does, `keep_ms` after the later of its end and now.
 function booking.save(ns, id, b, now, keep_ms)
@@ -111,7 +116,7 @@ function booking.save(ns, id, b, now, keep_ms)
   if OPEN[b.state] and b.first_seen then
     return
   end
-  local expires = integer(math.max(now, (b['end'] or b.start or 0) * 1000) + keep_ms)
+  local expires = integer(booking.kept_until(b['end'] or b.start, now, keep_ms))
   redis.call('PEXPIREAT', key, expires)
   for _, uid in ipairs({ b.uid or '', b.seat }) do
     redis.call('PEXPIREAT', ns .. 'uid:' .. uid, expires)

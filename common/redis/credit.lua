@@ -73,6 +73,17 @@ function credit.load(ns, account)
   return fields
 end
 
+-- A copy of a loaded account as people and policies know it.
+function credit.shown(purses)
+  local fields = {}
+  for field, value in pairs(purses) do
+    if field ~= LEDGER_TOTAL then
+      fields[field] = value
+    end
+  end
+  return fields
+end
+
 -- Moves credits in a loaded account (and nowhere else).
 function credit.apply(purses, kind, amount)
   for purse, sign in pairs(MOVEMENTS[kind]) do

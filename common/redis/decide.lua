@@ -76,7 +76,7 @@ end
 -- and start claims the slot. Answers the ID of the one that claimed it, when this one is its twin; else
 -- nil and the slot to claim.
 -- A seat has a slot of its own, a reschedule one more than was asked for: neither is a twin.
-function decide.twin_of(batch, id, b)
+local function twin_of(batch, id, b)
   if not b.account or not b.event_type or not b.start or b.reschedule_uid or b.seat then
     return nil
   end
@@ -96,7 +96,7 @@ end
 function decide.claim(batch, id, b, slot)
   if slot then
     redis.call('SET', batch.ns .. 'slot:' .. slot, id, 'PXAT',
-      integer(math.max(batch.now, b.start * 1000) + batch.keep_ms))
+      integer(booking.kept_until(b.start, batch.now, batch.keep_ms)))
   end
 end
 
@@ -129,7 +129,7 @@ end
 
 -- Asks the policy. Answers a verdict, or nil and why there is none. `old` is the booking that this one
 -- replaces: its credits count as the member's.
-function decide.ask(batch, id, b, old, occurrence, occurrences)
+local function ask(batch, id, b, old, occurrence, occurrences)
   local account, message
   if b.account then
     account, message = accounts.of(batch, b.account)
@@ -204,6 +204,31 @@ function decide.write(batch, id, b, verdict, state)
   else
     booking.set(b, 'state', state)
   end
+end
+
+local function twin_verdict(batch, first_id)
+  return {
+    accept = false, cost = batch.load(first_id).cost or 0, balance = '',
+    reason = 'You asked for this time twice; your first request counts.',
+  }
+end
+
+-- The booking's verdict: a twin is rejected, the policy decides any other, and one that Cal.com accepted
+-- `by_hand`. Answers {verdict, message (why there is none), first_id (it is that one's twin), slot (it
+-- claims)}. `old`, `occurrence` and `occurrences`: see ask.
+function decide.judge(batch, id, b, by_hand, old, occurrence, occurrences)
+  local first_id, slot = twin_of(batch, id, b)
+  if first_id and not by_hand then
+    return { verdict = twin_verdict(batch, first_id), first_id = first_id }
+  end
+  local verdict, message = ask(batch, id, b, old, occurrence, occurrences)
+  return { verdict = verdict, message = message, slot = slot }
+end
+
+-- What an accepted booking holds from now on; the movement stands beside.
+function decide.write_held(batch, id, b, held)
+  booking.set(b, 'held', held)
+  booking.note_open(batch.ns, id, b, true, batch.now)
 end
 
 -- The movements of an accepted booking's hold.
@@ -322,17 +347,9 @@ local function plan_verdict(batch, id, b, verdict, old)
     if finish then
       finish()
     elseif verdict.accept then
-      booking.set(b, 'held', b.account and verdict.cost or 0)
-      booking.note_open(batch.ns, id, b, true, batch.now)
+      decide.write_held(batch, id, b, b.account and verdict.cost or 0)
     end
   end
-end
-
-function decide.twin_verdict(batch, first_id)
-  return {
-    accept = false, cost = batch.load(first_id).cost or 0, balance = '',
-    reason = 'You asked for this time twice; your first request counts.',
-  }
 end
 
 -- Another account cannot take the credits over: the old booking is refunded, the new one stands alone.
@@ -347,20 +364,17 @@ local function plan_stranger(batch, id, old)
 end
 
 local function plan_observed(batch, id, b)
-  local first_id, slot = decide.twin_of(batch, id, b)
-  local verdict, message = first_id and decide.twin_verdict(batch, first_id), nil
+  local judged = decide.judge(batch, id, b, false)
+  local verdict = judged.verdict
   if not verdict then
-    verdict, message = decide.ask(batch, id, b)
-  end
-  if not verdict then
-    return decide.parker(batch, id, b, message)
+    return decide.parker(batch, id, b, judged.message)
   end
   return function()
     if verdict.defer then
       decide.put_off(batch, id, b, verdict.defer * 1000, verdict.reason)
       return
     end
-    decide.claim(batch, id, b, slot)
+    decide.claim(batch, id, b, judged.slot)
     decide.write(batch, id, b, verdict, 'observed')
   end
 end
@@ -401,14 +415,8 @@ function decide.plan(batch, id, b)
     end
     old = nil
   end
-  local by_hand = booking.is_accepted_by_hand(b)
-  local first_id, slot = decide.twin_of(batch, id, b)
-  local verdict, message, write
-  if first_id and not by_hand then
-    verdict = decide.twin_verdict(batch, first_id)
-  else
-    verdict, message = decide.ask(batch, id, b, old)
-  end
+  local judged = decide.judge(batch, id, b, booking.is_accepted_by_hand(b), old)
+  local verdict, message, write = judged.verdict, judged.message, nil
   if verdict and not verdict.defer then
     write, message = plan_verdict(batch, id, b, verdict, old)
   end
@@ -419,7 +427,7 @@ function decide.plan(batch, id, b)
     if stranger then
       stranger()
     end
-    decide.claim(batch, id, b, slot)
+    decide.claim(batch, id, b, judged.slot)
     if message then
       queue.park(batch.ns, id, b, batch.now, message, batch.counts)
     elseif verdict.defer then
@@ -427,8 +435,8 @@ function decide.plan(batch, id, b)
     else
       write()
     end
-    if first_id and not by_hand then
-      booking.set(b, 'slot_of', first_id)
+    if judged.first_id then
+      booking.set(b, 'slot_of', judged.first_id)
     end
   end
 end

@@ -40,13 +40,7 @@ local function account_to_try(ns, json, account)
     return nil
   end
   local purses, message = credit.load(ns, account)
-  local shown = purses and {}
-  for field, value in pairs(purses or {}) do
-    if type(field) == 'string' then
-      shown[field] = value
-    end
-  end
-  return shown, message
+  return purses and credit.shown(purses), message
 end
 
 local function answer_to_json(verdict, message)

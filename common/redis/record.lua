@@ -53,7 +53,8 @@ local function record_one(ns, id, kind, created_ms, fields, now, keep_ms, counts
     return 'known'
   end
   if b.changes.seat then
-    local gone_ms = seats.note(ns, id, created_ms, fields, math.max(now, (b['end'] or b.start or 0) * 1000) + keep_ms)
+    local gone_ms =
+      seats.note(ns, id, created_ms, fields, booking.kept_until(b['end'] or b.start, now, keep_ms))
     if gone_ms then
       booking.merge(b, 'cancelled', gone_ms, now, {})
     end
@@ -123,7 +124,7 @@ local function record(keys, args)
     and redis.call('EXISTS', ns .. 'booking:' .. id) == 0
   local answer = 'known'
   if is_slot and not MAKING[kind] then
-    local expires_ms = math.max(now, (fields['end'] or fields.start or 0) * 1000) + keep_ms
+    local expires_ms = booking.kept_until(fields['end'] or fields.start, now, keep_ms)
     local names = seats.addressed(ns, id, kind, created_ms, fields, expires_ms)
     for _, name in ipairs(names) do
       local one = record_one(ns, name, kind, created_ms, { cancelled_by = fields.cancelled_by }, now, keep_ms, counts)

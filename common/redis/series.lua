@@ -26,7 +26,7 @@ function series.join(ns, id, b, name, now, keep_ms)
   local key = ns .. 'series:' .. name
   redis.call('HSET', key, 'm:' .. id, integer(b.start or 0))
   redis.call('HSETNX', key, 'first_ms', integer(now))
-  redis.call('PEXPIREAT', key, integer(math.max(now, (b['end'] or b.start or 0) * 1000) + keep_ms))
+  redis.call('PEXPIREAT', key, integer(booking.kept_until(b['end'] or b.start, now, keep_ms)))
   booking.set(b, 'series', name)
   local s = load_series(ns, name)
   if s.verdict or #s.members >= b.occurrences then
@@ -52,15 +52,9 @@ end
 -- One member's verdict and movements; a "no" has none. Nil and a text when there is none.
 local function ask_member(batch, member, i, count)
   local id, b = member.id, member.b
-  local first_id
-  first_id, member.slot = decide.twin_of(batch, id, b)
-  local verdict, message
-  if first_id then
-    verdict = decide.twin_verdict(batch, first_id)
-  else
-    verdict, message = decide.ask(batch, id, b, nil, i, count)
-  end
-  member.verdict = verdict
+  local judged = decide.judge(batch, id, b, false, nil, i, count)
+  local verdict, message = judged.verdict, judged.message
+  member.verdict, member.slot = verdict, judged.slot
   if verdict and verdict.accept then
     decide.add_hold(member.movements, id, b, verdict)
     message = accounts.plan(batch, member.movements)
@@ -92,8 +86,8 @@ local function write_member(batch, member, lead, verdict)
   decide.write(batch, id, b, verdict, verdict.accept and 'accepting' or 'rejecting')
   accounts.write(batch, member.movements)
   if verdict.accept then
-    booking.set(b, 'held', b.account and verdict.cost or 0)
-    booking.note_open(batch.ns, id, b, true, batch.now)
+    -- A late one is accepted with the rest also where the credit for it is not there.
+    decide.write_held(batch, id, b, #member.movements > 0 and verdict.cost or 0)
   end
   if id ~= lead then
     booking.set(b, 'lead', lead)
@@ -122,9 +116,6 @@ local function plan_late(batch, id, b, s)
     verdict.accept = s.verdict == 'accept'
     verdict.reason = verdict.reason or 'as the rest of its series'
     write_member(batch, member, id, verdict)
-    if #member.movements == 0 then
-      booking.set(b, 'held', 0)
-    end
   end
 end
 
