@@ -17,9 +17,8 @@ ANN, BOB = "ann@example.com", "bob@example.com"
 @pytest.fixture
 def script(library, shared_redis):
     """script("credit", "show", …) → the finished process."""
-    env = {**os.environ, "REDIS_URL": shared_redis.url, "TOLLGATE_NAMESPACE": library.namespace}
-
     def run(name, *arguments, code=0, **options):
+        env = {**os.environ, "REDIS_URL": shared_redis.url, "TOLLGATE_NAMESPACE": library.namespace}
         done = subprocess.run([ROOT / "scripts" / name, *map(str, arguments)], env=env, capture_output=True, text=True,
                               timeout=60, stdin=subprocess.DEVNULL, check=False, **options)
         assert done.returncode == code, (done.stdout, done.stderr)
@@ -195,3 +194,13 @@ def test_the_story_of_a_booking(script, library):
     assert script("explain", "uid-1").stdout == told
     assert as_json(script("explain", 1, "--json"))["calls"][0]["call"] == "confirm"
     assert "no booking 7" in script("explain", 7, code=1).stderr
+
+
+def test_two_places_for_the_url_are_one_too_many(script, tmp_path, shared_redis, monkeypatch):
+    """As the programs have it."""
+    file = tmp_path / "url"
+    file.write_text(shared_redis.url + "\n")
+    monkeypatch.setenv("REDIS_URL_FILE", str(file))
+    for name, command in (("credit", "list"), ("policy", "list")):
+        assert "keep one" in script(name, command, code=2).stderr
+        script(name, command, "--redis", shared_redis.url)

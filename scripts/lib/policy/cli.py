@@ -1,7 +1,6 @@
 """The commands of scripts/policy."""
 
 import argparse
-import getpass
 import json
 import os
 import sys
@@ -9,6 +8,7 @@ from typing import Any, Dict
 
 from policy import again, sample, texts
 from policy.link import STATUSES, Output, Trouble, WrongUse, common_options, connect, local_time, printable, run
+from tollgate.link import WRONG, login
 
 DESCRIPTION = "The policy that decides bookings: a Lua file that returns function(booking, account, terms, now)."
 
@@ -90,7 +90,7 @@ def try_samples(args: argparse.Namespace, out: Output) -> int:
                 raise texts.refusal(store, args.file, text, answer)
             results.append((path, view.get("account", ""), json.loads(answer)))
         except Trouble as trouble:
-            if trouble.status != 1:
+            if trouble.code != WRONG:
                 raise
             results.append((path, "", {"error": str(trouble)}))
     out.json([{"sample": path, "account": account, **answer} for path, account, answer in results])
@@ -189,13 +189,6 @@ def name(text: str) -> str:
     return text
 
 
-def somebody() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "operator"
-
-
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/policy", description=DESCRIPTION, epilog=EXAMPLES + STATUSES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
@@ -216,7 +209,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_argument("file", metavar="FILE")
         command.add_argument("-n", dest="number", metavar="N", type=count, default=1000,
                              help="how many decisions to look back on (1000)")
-    command.add_argument("--by", metavar="NAME", type=name, default=somebody(), help="who installs it (%(default)s)")
+    command.add_argument("--by", metavar="NAME", type=name, default=login(), help="who installs it (%(default)s)")
     command.add_argument("--yes", action="store_true", help="do not ask")
     add("show", show, "the policy in force, or one that was").add_argument("sha", metavar="SHA", nargs="?")
     add("list", list_all, "every policy that was ever installed")

@@ -1,4 +1,5 @@
-"""Redis, errors and output: the little that this script needs of what scripts share."""
+"""Commands in bulk, errors that name a policy's line, and output. Where Redis is and how scripts end stands
+in tollgate.link."""
 
 import argparse
 import contextlib
@@ -7,27 +8,24 @@ import json
 import os
 import re
 import sys
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Iterator, List, Sequence
 
 import redis
 
-DEFAULT_URL = "redis://127.0.0.1:6379/0"
+from tollgate.link import DEFAULT_URL, UNREACHABLE, USAGE, Problem as Trouble, namespace, redis_url
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 STATUSES = "exit status: 0 done, 1 something is wrong or differs, 2 wrong use, 3 Redis cannot be reached"
 
 
-class Trouble(Exception):
-    """Something is wrong, or the library refused it. The text is for people, the status for programs."""
-
-    status = 1
-
-
 class WrongUse(Trouble):
-    status = 2
+    def __init__(self, text: str) -> None:
+        super().__init__(text, USAGE)
 
 
 class Unreachable(Trouble):
-    status = 3
+    def __init__(self, text: str) -> None:
+        super().__init__(text, UNREACHABLE)
 
 
 def printable(value: Any) -> str:
@@ -141,15 +139,7 @@ def common_options(json_help: str = "one JSON document instead of text") -> argp
 
 
 def connect(args: argparse.Namespace) -> Store:
-    url: Optional[str] = args.redis or os.environ.get("REDIS_URL")
-    path = os.environ.get("REDIS_URL_FILE")
-    if not url and path:
-        try:
-            with open(path, encoding="utf-8") as file:
-                url = file.read().rstrip("\n")
-        except OSError as error:
-            raise WrongUse(f"REDIS_URL_FILE: cannot read {path}: {error.strerror}") from None
-    return Store(url or DEFAULT_URL, args.namespace or os.environ.get("TOLLGATE_NAMESPACE") or "tollgate")
+    return Store(redis_url(args), namespace(args))
 
 
 def run(parser: argparse.ArgumentParser, act: Callable[[argparse.Namespace, Output], int]) -> int:
@@ -161,7 +151,7 @@ def run(parser: argparse.ArgumentParser, act: Callable[[argparse.Namespace, Outp
         return status
     except Trouble as trouble:
         print(printable(f"{parser.prog}: {trouble}"), file=sys.stderr)
-        return trouble.status
+        return trouble.code
     except BrokenPipeError:  # nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

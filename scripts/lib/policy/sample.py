@@ -9,9 +9,8 @@ import re
 from typing import Any, Dict, Optional
 
 from policy.link import Trouble
+from tollgate.link import account_of
 
-SPACE = " \t\r\n\v\f"
-ACCOUNT_BYTES = 320
 WORD_BYTES = {"uid": 64, "attendeeSeatId": 80, "rescheduleUid": 64}
 ANSWERS_BYTES = 8192
 LARGEST_NUMBER = 2**53 - 1
@@ -61,7 +60,7 @@ def plain(body: Dict[str, Any]) -> Dict[str, Any]:
         view[name] = value
     for name in ("account", "email"):
         if name in view:
-            view[name] = normalise(view[name])
+            view[name] = account_of(view[name])
     if "account" not in view and "email" in view and "account" not in body:
         view["account"] = view["email"]
     return {name: value for name, value in view.items() if value is not None}
@@ -96,14 +95,6 @@ def number(payload: Dict[str, Any], name: str) -> Optional[str]:
     return str(value) if is_number(value) and 0 < value <= LARGEST_NUMBER else None
 
 
-def normalise(text: Optional[str]) -> Optional[str]:
-    """As booking_normalise_account does; None where that refuses."""
-    name = (text or "").strip(SPACE).encode("utf-8", "surrogatepass")
-    if not 0 < len(name) <= ACCOUNT_BYTES or any(byte <= 0x20 or byte == 0x7f for byte in name):
-        return None
-    return name.lower().decode("utf-8", "surrogatepass")
-
-
 def epoch_seconds(text: Any) -> Optional[int]:
     match = TIME.fullmatch(text) if isinstance(text, str) else None
     if not match:
@@ -125,7 +116,7 @@ def find_email(payload: Dict[str, Any]) -> Optional[str]:
     attendees = payload.get("attendees")
     if email is None and isinstance(attendees, list) and attendees:
         email = text_of(member(attendees[0], "email"))
-    return normalise(email)
+    return account_of(email)
 
 
 def find_account(payload: Dict[str, Any], email: Optional[str], account_field: str) -> Optional[str]:
@@ -136,7 +127,7 @@ def find_account(payload: Dict[str, Any], email: Optional[str], account_field: s
         value = member(value, name)
     if isinstance(value, dict):
         value = value.get("value")
-    return normalise(str(value) if is_number(value) else text_of(value))
+    return account_of(str(value) if is_number(value) else text_of(value))
 
 
 def small(value: Any) -> Dict[str, Any]:

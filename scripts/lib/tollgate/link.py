@@ -12,6 +12,8 @@ import redis
 
 DONE, WRONG, USAGE, UNREACHABLE = 0, 1, 2, 3
 
+DEFAULT_URL = "redis://127.0.0.1:6379/0"
+
 PAGE = 1000  # commands per pipeline, names per SCAN
 
 
@@ -23,14 +25,21 @@ class Problem(Exception):
         self.code = code
 
 
-def normalise(text: str) -> str:
+def account_of(text: Optional[str]) -> Optional[str]:
     """The account that an e-mail address stands for, as common/booking.c makes it: ASCII white space
-    around it dropped, ASCII letters lower-cased, other letters left alone. Raises Problem."""
-    account = text.strip(" \t\r\n\v\f")
-    raw = account.encode("utf-8", "surrogateescape")
+    around it dropped, ASCII letters lower-cased, other letters left alone. None where that refuses."""
+    raw = (text or "").strip(" \t\r\n\v\f").encode("utf-8", "surrogatepass")
     if not 0 < len(raw) <= 320 or any(byte <= 0x20 or byte == 0x7F for byte in raw):
+        return None
+    return raw.lower().decode("utf-8", "surrogatepass")
+
+
+def normalise(text: str) -> str:
+    """The same, of what somebody typed. Raises Problem."""
+    account = account_of(text)
+    if account is None:
         raise Problem(f"{text!r} is no account: 1 to 320 bytes without spaces are", USAGE)
-    return "".join(c.lower() if c.isascii() else c for c in account)
+    return account
 
 
 def without_password(url: str) -> str:
@@ -50,38 +59,47 @@ def add_author(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", default=None, metavar="NAME", help="who does it, for the ledger (default: your login)")
 
 
-def author(options: argparse.Namespace) -> str:
-    if options.by is not None:
-        return options.by
+def login() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
 
 
+def author(options: argparse.Namespace) -> str:
+    return login() if options.by is None else options.by
+
+
+def redis_url(options: argparse.Namespace) -> str:
+    """--redis, or what the environment says to the programs."""
+    path = os.environ.get("REDIS_URL_FILE")
+    if options.redis or not path:
+        return options.redis or os.environ.get("REDIS_URL") or DEFAULT_URL
+    if os.environ.get("REDIS_URL"):
+        raise Problem("REDIS_URL and REDIS_URL_FILE are both set; keep one", USAGE)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError as error:
+        raise Problem(f"REDIS_URL_FILE: cannot read {path}: {error.strerror}", USAGE) from None
+
+
+def namespace(options: argparse.Namespace) -> str:
+    return options.namespace or os.environ.get("TOLLGATE_NAMESPACE") or "tollgate"
+
+
 class Link:
     """One namespace of one Redis."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        self.url = options.redis or self._from_environment()
-        self.namespace = options.namespace or os.environ.get("TOLLGATE_NAMESPACE") or "tollgate"
+        self.url = redis_url(options)
+        self.namespace = namespace(options)
         try:
             self.client = redis.Redis.from_url(self.url, decode_responses=True, socket_connect_timeout=5)
             self.client.ping()
         except (redis.RedisError, ValueError, OSError) as error:
             raise Problem(f"cannot reach Redis at {without_password(self.url)}: {error}; is REDIS_URL right, and is "
                           "Redis running?", UNREACHABLE) from None
-
-    @staticmethod
-    def _from_environment() -> str:
-        path = os.environ.get("REDIS_URL_FILE")
-        if not path:
-            return os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
-        try:
-            with open(path, encoding="utf-8") as file:
-                return file.read().strip()
-        except OSError as error:
-            raise Problem(f"REDIS_URL_FILE: {error}", USAGE) from None
 
     def key(self, name: str) -> str:
         return f"{{{self.namespace}}}:{name}"
