@@ -98,8 +98,9 @@ job_put_down(struct job *job)
 /* ---- Ending: the booking's fate is recorded in Redis ---- */
 
 static void
-job_settle(struct job *job, enum booking_status outcome)
+job_settle(struct job *job, enum booking_status outcome, bool whole_series)
 {
+    job->whole_series = whole_series;
     job->ending = END_SETTLE;
     job->outcome = outcome;
     job_end(job);
@@ -273,7 +274,7 @@ job_on_seen(struct job *job, enum booking_status status)
     bool open_seat = job->seat[0] != '\0' && (!job->acted || job->unanswered);
     struct plan plan = plan_next(job->goal, status, job->guide, open_seat);
     if (plan.settle) {
-        job_settle(job, plan.outcome);
+        job_settle(job, plan.outcome, false);
     } else if (job->busy_until_mono_ms > clock_mono_ms() && !job->acted) {
         (void)snprintf(job->detail, sizeof job->detail,
                        "another worker's call for it may still run");
@@ -295,9 +296,9 @@ job_on_acted(struct job *job, enum booking_status status)
     if (status == STATUS_PENDING) {
         job_call(job, CALCOM_LOOK);
     } else {
-        job->whole_series = job->series && job->call != CALCOM_CANCEL &&
-                            calcom_acts_on_series(job->settler->parts.calcom);
-        job_settle(job, status);
+        job_settle(job, status,
+                   job->series && job->call != CALCOM_CANCEL &&
+                       calcom_acts_on_series(job->settler->parts.calcom));
     }
 }
 

@@ -121,3 +121,20 @@ def test_one_of_a_series_is_cancelled_and_refunded_alone(make_gate):
     gate.fake.cancel(ids[1], by="host")
     wait_for(lambda: purses(gate) == (1, 0, 2), what="the refund")
     assert [gate.booking(id)["state"] for id in ids] == ["accepted", "cancelled", "accepted"]
+
+
+def test_a_lead_that_is_cancelled_while_it_is_confirmed_leaves_the_others(make_gate):
+    """The confirm accepted the series; only its lead is found cancelled afterwards."""
+    gate = make_gate()
+    gate.credit(ANN, balance=3)
+    gate.fake.fault("latency", "confirm", ms=1000)
+    ids = book_series(gate)
+    confirms = wait_for(lambda: [call for id in ids for call in gate.fake.calls(id, "confirm")], what="the confirm")
+    (lead,) = {call["booking"] for call in confirms}
+    gate.fake.fault("latency", "get", booking=lead, ms=1000)
+    gate.fake.send(lead, "BOOKING_CANCELLED")
+    wait_for(lambda: gate.fake.calls(lead, "get")[-1]["status"] == 0, what="the look after it")
+    gate.fake.cancel(lead, by="host", webhook="lost")
+    states = {id: gate.wait_settled(id)["state"] for id in ids}
+    assert states == {id: "cancelled" if id == lead else "accepted" for id in ids}
+    assert purses(gate) == (1, 0, 2)
