@@ -358,8 +358,7 @@ find_conflict(const struct config *config, enum config_program program)
     }
     if (strstr(config->account_field, "oneTimePassword") != NULL) {
         return "TOLLGATE_ACCOUNT_FIELD must not name the oneTimePassword: who has it can accept "
-               "the "
-               "booking, so it is never kept";
+               "the booking, so it is never kept";
     }
     return NULL;
 }
