@@ -98,6 +98,8 @@ struct store_batch {
     size_t count;
     int64_t left;        /* names still in the queue */
     int64_t next_due_ms; /* until the next retry is due; -1: none waits */
+    const char *hold;    /* why no more can be taken now; "": nothing stands against it */
+    int64_t hold_ms;     /* for how long */
 };
 
 /* batch is NULL unless the result is STORE_DONE, and valid during the call only. */
@@ -111,8 +113,9 @@ void store_take(struct store *store, const char *worker, int64_t number, size_t 
                 store_take_cb *done, void *arg);
 
 enum store_step {
+    STORE_STEP_GO, /* begin: the call may go out */
     STORE_STEP_SETTLED,
-    STORE_STEP_LOOK,   /* settle: a cancel came while our confirm was on its way; look again */
+    STORE_STEP_LOOK,   /* a cancel came meanwhile: no confirm any more; look at the booking */
     STORE_STEP_RETRY,  /* waits for its due time */
     STORE_STEP_QUEUED, /* back in the queue */
     STORE_STEP_DEAD,   /* listed for a person */
@@ -129,6 +132,11 @@ struct store_step_of {
     const char *note;  /* for the record: what Cal.com said, or why */
     const char *calls; /* to Cal.com in this take, see booking.lua; "": none */
 };
+
+/* Comes before every call to Cal.com but the first of a take, and puts on record that it begins.
+ * call: its name (see calcom_call_name). */
+void store_begin(struct store *store, const char *id, const char *token, const char *call,
+                 store_step_cb *done, void *arg);
 
 /* Cal.com says that the booking is in this state (not pending). whole_series: it did the same with
  * every pending booking of the series. */

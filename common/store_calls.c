@@ -213,6 +213,8 @@ finish_take(const struct call *call, const struct redis_reply *reply)
         .jobs = list,
         .left = redis_reply_integer(redis_reply_at(reply, 0)),
         .next_due_ms = redis_reply_integer(redis_reply_at(reply, 1)),
+        .hold = redis_reply_text(redis_reply_at(reply, 3)),
+        .hold_ms = redis_reply_integer(redis_reply_at(reply, 4)),
     };
     for (size_t i = 0; i < count; i++) {
         if (read_job(redis_reply_at(jobs, i), &list[batch.count])) {
@@ -231,7 +233,7 @@ on_take(enum redis_result raw, const struct redis_reply *reply, void *arg)
     struct call call = *(struct call *)arg;
     free(arg);
     enum store_result result = store_classify(call.store, raw, reply);
-    if (result == STORE_DONE && redis_reply_count(reply) >= 3) {
+    if (result == STORE_DONE && redis_reply_count(reply) >= 5) {
         finish_take(&call, reply);
     } else {
         call.take(result == STORE_DONE ? STORE_ERROR : result, NULL, call.arg);
@@ -263,9 +265,10 @@ read_step(const char *word)
         const char *word;
         enum store_step step;
     } STEPS[] = {
-        { "settled", STORE_STEP_SETTLED }, { "look", STORE_STEP_LOOK },
-        { "retry", STORE_STEP_RETRY },     { "queued", STORE_STEP_QUEUED },
-        { "dead", STORE_STEP_DEAD },       { "parked", STORE_STEP_DEAD },
+        { "go", STORE_STEP_GO },         { "settled", STORE_STEP_SETTLED },
+        { "look", STORE_STEP_LOOK },     { "retry", STORE_STEP_RETRY },
+        { "queued", STORE_STEP_QUEUED }, { "dead", STORE_STEP_DEAD },
+        { "parked", STORE_STEP_DEAD },
     };
     for (size_t i = 0; i < sizeof STEPS / sizeof STEPS[0]; i++) {
         if (strcmp(word, STEPS[i].word) == 0) {
@@ -300,6 +303,19 @@ send_step(struct store *store, struct arguments *args, store_step_cb *done, void
     struct call *call = call_new(store, arg);
     call->step = done;
     send_call(store, args, STORE_TIMEOUT_MS, on_step, call);
+}
+
+void
+store_begin(struct store *store, const char *id, const char *token, const char *call,
+            store_step_cb *done, void *arg)
+{
+    struct arguments args;
+    add_function(&args, store, "tollgate_begin");
+    add_text(&args, id);
+    add_text(&args, token);
+    add_text(&args, call);
+    add_text(&args, store->keep_ms);
+    send_step(store, &args, done, arg);
 }
 
 static void

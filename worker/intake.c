@@ -27,8 +27,9 @@ struct intake {
     char worker[WORKER_NAME_SIZE];
     struct waiter *waiter;
     struct event *due_timer;
-    int64_t due_mono_ms; /* when the timer is set for */
-    int64_t take_number; /* of the take in flight, or of the next one */
+    int64_t due_mono_ms;        /* when the timer is set for */
+    int64_t take_number;        /* of the take in flight, or of the next one */
+    int64_t held_until_mono_ms; /* Redis said that nothing can be taken before */
     bool taking;
     bool empty; /* the last take found less than it wanted */
     bool draining, leaving;
@@ -61,6 +62,7 @@ accept_batch(struct intake *intake, const struct store_batch *batch)
     if (batch->next_due_ms >= 0) {
         set_due(intake, batch->next_due_ms);
     }
+    intake->held_until_mono_ms = clock_mono_ms() + batch->hold_ms;
     for (size_t i = 0; i < batch->count; i++) {
         const struct store_job *job = &batch->jobs[i];
         if (intake->draining) {
@@ -119,11 +121,16 @@ intake_kick(struct intake *intake)
         return;
     }
     size_t room = count_room(intake);
+    int64_t now_mono_ms = clock_mono_ms();
+    int64_t held_ms = governor_wait_ms(parts->governor, now_mono_ms);
+    if (intake->held_until_mono_ms - now_mono_ms > held_ms) {
+        held_ms = intake->held_until_mono_ms - now_mono_ms;
+    }
+    if (held_ms > 0) {
+        set_due(intake, held_ms);
+        return;
+    }
     if (room == 0) {
-        int64_t held_ms = governor_wait_ms(parts->governor, clock_mono_ms());
-        if (held_ms > 0) {
-            set_due(intake, held_ms);
-        }
         return;
     }
     if (intake->empty) {

@@ -26,6 +26,9 @@
  * time has passed since the call began. A connection that broke ended its call. */
 #define UNFINISHED_CALL_MS 30000
 
+/* How old a look may be when an act relies on it. */
+#define SEEN_MS 1000
+
 #define TOKEN_SIZE  80
 #define REASON_SIZE 512
 
@@ -33,6 +36,9 @@
 
 /* How a booking is put down. */
 enum ending { END_SETTLE, END_REFUSE, END_RETRY, END_JOIN };
+
+/* What Redis is told, and told again until it answers. */
+enum asking { ASK_BEGIN, ASK_END };
 
 struct job {
     LIST_ENTRY(job) next;
@@ -49,8 +55,11 @@ struct job {
     bool guide, series, paid;
     enum calcom_call call; /* the one in flight */
     int64_t call_since_us, call_since_wall_ms;
-    bool acted;                 /* asked Cal.com for something in this take: no second time */
-    bool unanswered;            /* and do not know whether it was done */
+    enum asking asking;
+    int64_t seen_mono_ms; /* how the booking stands was known then: by a look that went out, or
+                             by its event */
+    bool acted;           /* asked Cal.com for something in this take: no second time */
+    bool unanswered;      /* and do not know whether it was done */
     int64_t busy_until_mono_ms; /* and it may be at it until then */
     enum ending ending;
     enum booking_status outcome;  /* END_SETTLE */
@@ -74,8 +83,10 @@ struct settler {
     bool closing; /* answers that still come find nobody */
 };
 
+static void job_begin(struct job *job);
 static void job_end(struct job *job);
 static void job_call(struct job *job, enum calcom_call call);
+static void job_send_if_fresh(struct job *job);
 
 static void
 job_free(struct job *job)
@@ -191,6 +202,9 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
                      log_s("booking", job->id), log_s("reason", job->detail));
         }
         break;
+    case STORE_STEP_GO:
+        job_send_if_fresh(job);
+        return;
     case STORE_STEP_LOOK:
         job->goal = GOAL_WITHDRAW;
         job->acted = false;
@@ -233,13 +247,28 @@ static void
 settler_on_resend(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd, (void)what;
-    job_end(arg);
+    struct job *job = arg;
+    if (job->asking == ASK_BEGIN) {
+        job_begin(job);
+    } else {
+        job_end(job);
+    }
+}
+
+/* The call in `call` goes out when Redis agrees. */
+static void
+job_begin(struct job *job)
+{
+    job->asking = ASK_BEGIN;
+    store_begin(job->settler->parts.store, job->id, job->token, calcom_call_name(job->call),
+                settler_on_step, job);
 }
 
 static void
 job_end(struct job *job)
 {
     struct store *store = job->settler->parts.store;
+    job->asking = ASK_END;
     const struct store_step_of step = { job->id, job->token, job->detail, job->calls };
     switch (job->ending) {
     case END_SETTLE:
@@ -319,6 +348,7 @@ job_on_answer(struct job *job, const struct calcom_answer *answer)
 {
     struct governor *governor = job->settler->parts.governor;
     if (answer->again) {
+        job->acted = false; /* that call did nothing */
         job_call(job, job->call);
         return;
     }
@@ -410,23 +440,20 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
 }
 
 static void
-job_call(struct job *job, enum calcom_call call)
+job_send(struct job *job)
 {
     const struct settler_parts *parts = &job->settler->parts;
-    int64_t wait_ms = governor_wait_ms(parts->governor, clock_mono_ms());
-    if (wait_ms > 0) {
-        (void)snprintf(job->detail, sizeof job->detail, "calls to Cal.com are held");
-        job_retry(job, wait_ms, false);
-        return;
-    }
-    job->call = call;
     job->call_since_us = clock_mono_us();
     job->call_since_wall_ms = clock_wall_ms();
-    job->acted = job->acted || call != CALCOM_LOOK;
-    metrics_add(parts->metrics, WORKER_CALL_LOOK + (size_t)call, 1);
+    if (job->call == CALCOM_LOOK) {
+        job->seen_mono_ms = job->call_since_us / 1000;
+    } else {
+        job->acted = true;
+    }
+    metrics_add(parts->metrics, WORKER_CALL_LOOK + (size_t)job->call, 1);
     const char *reason = job->goal == GOAL_WITHDRAW ? "The booking was cancelled." : job->reason;
     const struct calcom_subject subject = { job->id, job->uid, job->seat, reason };
-    if (!calcom_send(parts->calcom, call, &subject, settler_on_answer, job)) {
+    if (!calcom_send(parts->calcom, job->call, &subject, settler_on_answer, job)) {
         (void)snprintf(
             job->detail, sizeof job->detail, "%s",
             job->seat[0] != '\0'
@@ -434,6 +461,30 @@ job_call(struct job *job, enum calcom_call call)
                 : "this booking has no uid or number that the API could be asked for");
         job_refuse(job);
     }
+}
+
+/* Redis took its time: what was seen before may be true no more. */
+static void
+job_send_if_fresh(struct job *job)
+{
+    if (job->call != CALCOM_LOOK && clock_mono_ms() - job->seen_mono_ms > SEEN_MS) {
+        job_call(job, CALCOM_LOOK);
+    } else {
+        job_send(job);
+    }
+}
+
+static void
+job_call(struct job *job, enum calcom_call call)
+{
+    int64_t wait_ms = governor_wait_ms(job->settler->parts.governor, clock_mono_ms());
+    if (wait_ms > 0) {
+        (void)snprintf(job->detail, sizeof job->detail, "calls to Cal.com are held");
+        job_retry(job, wait_ms, false);
+        return;
+    }
+    job->call = call;
+    job_begin(job);
 }
 
 /* ---- Life ---- */
@@ -496,12 +547,15 @@ settler_take(struct settler *settler, const struct store_job *taken)
     (void)snprintf(job->seat, sizeof job->seat, "%s", taken->seat);
     job->series = taken->series;
     job->paid = taken->paid;
+    job->seen_mono_ms = taken->fresh ? clock_mono_ms() : 0;
     job->busy_until_mono_ms = taken->busy_ms > 0 ? clock_mono_ms() + taken->busy_ms : 0;
     LIST_INSERT_HEAD(&settler->jobs, job, next);
     settler->count++;
     metrics_set(settler->parts.metrics, WORKER_IN_HAND, (int64_t)settler->count);
-    job_call(job, plan_first(taken->goal, taken->fresh, taken->guide,
-                             calcom_confirm_is_harmless(settler->parts.calcom)));
+    /* The take itself was the beginning of the first call. */
+    job->call = plan_first(taken->goal, taken->fresh, taken->guide,
+                           calcom_confirm_is_harmless(settler->parts.calcom));
+    job_send(job);
 }
 
 size_t

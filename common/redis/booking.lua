@@ -20,6 +20,7 @@
 --   token                  <worker>/<take number> of the newest take; every later step presents it
 --   takes attempts         times taken; times it failed and was counted
 --   taken_ms               when it was taken last
+--   act_ms                 when a call that changes the booking at Cal.com began last
 --   busy_until_ms          a worker left with it in hand: its call may run until then
 --   again                  1: named again while in hand
 --   seats                  yes: several people can book the slot
@@ -40,7 +41,7 @@ local booking = {}
 
 local NUMERIC = {
   'schema', 'start', 'end', 'first_ms', 'occurrences', 'deferred', 'events', 'received_ms', 'cost', 'held', 'charged',
-  'decided_ms', 'settled_ms', 'taken_ms', 'busy_until_ms', 'takes', 'attempts', 'requested_ms', 'created_ms', 'rescheduled_ms',
+  'decided_ms', 'settled_ms', 'taken_ms', 'act_ms', 'busy_until_ms', 'takes', 'attempts', 'requested_ms', 'created_ms', 'rescheduled_ms',
   'payment_ms', 'cancelled_ms', 'cancelled_received_ms', 'rejected_ms',
 }
 

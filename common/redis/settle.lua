@@ -12,6 +12,30 @@ local function in_hand(ns, id, token, counts)
   return nil
 end
 
+-- ARGV: id, token, call (look, confirm, decline, cancel), keep_ms. Comes before every call to Cal.com but the first
+-- of a take: what may not be asked for any more is not, and when the call began is on record for whoever
+-- takes the booking over.
+-- Answers {'go'}, {'look'} (a cancel or reject came meanwhile: no confirm, see how Cal.com stands) or {'stale'}.
+local function begin(keys, args)
+  local ns = namespace(keys)
+  local id, call = args[1], args[3]
+  local keep_ms = number_argument(args, 4, 'keep_ms')
+  local now, counts = now_ms(), {}
+  local b = in_hand(ns, id, args[2], counts)
+  local answer = { 'stale' }
+  if b and call == 'confirm' and booking.is_withdrawn(b) then
+    answer = { 'look' }
+  elseif b then
+    answer = { 'go' }
+    if call ~= 'look' then
+      booking.set(b, 'act_ms', now)
+      booking.save(ns, id, b, now, keep_ms)
+    end
+  end
+  stats_write(ns, counts)
+  return answer
+end
+
 -- What Cal.com says becomes of an open booking: per state and outcome, the final state and the
 -- movement of the booking's credits. `refused`: Cal.com will never do what we ask.
 local SETTLE = {
@@ -270,8 +294,8 @@ local function leave_one(ns, id, worker, now, keep_ms)
   if b.place == 'active' and b.token:match('^(.*)/') ~= worker then
     booking.set(b, 'again', '1')
   else
-    if b.place == 'active' then
-      booking.set(b, 'busy_until_ms', b.taken_ms + UNFINISHED_CALL_MS)
+    if b.place == 'active' and (b.act_ms or 0) >= b.taken_ms then
+      booking.set(b, 'busy_until_ms', b.act_ms + UNFINISHED_CALL_MS)
     end
     queue.give_back(ns, id, b)
   end

@@ -145,6 +145,9 @@ local function write(batch, item)
     booking.set(b, 'token', batch.token)
     booking.set(b, 'takes', b.takes + 1)
     booking.set(b, 'taken_ms', batch.now)
+    if is_fresh(batch, b) then
+      booking.set(b, 'act_ms', batch.now) -- it may be acted on at once, without tollgate_begin
+    end
     job = job_of(batch, id, b)
   end
   booking.save(batch.ns, id, b, batch.now, batch.keep_ms)
@@ -200,8 +203,10 @@ local function next_due(batch)
 end
 
 -- ARGV: worker, number of this take (from 1 up; the same number repeats the same batch), how many at
--- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe)
--- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}}
+-- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe), then option, value, …
+-- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}, hold, hold_ms}
+--   hold     why no more can be taken now; '': nothing stands against it
+--   hold_ms  for how long
 local function take(keys, args)
   local ns = namespace(keys)
   local worker = args[1]
@@ -211,7 +216,7 @@ local function take(keys, args)
     ns = ns, name = worker, now = now, seq = seq, token = worker .. '/' .. integer(seq),
     worker = ns .. 'worker:' .. worker, active = ns .. 'active:' .. worker,
     fresh_ms = number_argument(args, 4, 'fresh_ms'), keep_ms = number_argument(args, 6, 'keep_ms'),
-    observe = args[7] == 'observe', counts = {},
+    observe = args[7] == 'observe', options = pairs_of(args, 8), counts = {},
     known = {}, purses = {}, planned = {}, errors = {}, -- see accounts
     named = {}, touched = {}, -- bookings that this take deals with, by name or beside another one
     slots = {}, opened = {}, -- slots claimed and bookings accepted by what is planned so far
@@ -246,5 +251,5 @@ local function take(keys, args)
   end
   redis.call('ZADD', ns .. 'workers', integer(now + lease_ms), worker)
   stats_write(ns, batch.counts)
-  return { redis.call('LLEN', ns .. 'queue'), next_due(batch), jobs }
+  return { redis.call('LLEN', ns .. 'queue'), next_due(batch), jobs, batch.hold or '', batch.hold_ms or 0 }
 end

@@ -54,6 +54,8 @@ class Batch(NamedTuple):
     left: int
     next_due: int
     jobs: List[Job]
+    hold: str  # why no more can be taken now
+    hold_ms: int
 
     @property
     def ids(self) -> List[str]:
@@ -99,16 +101,20 @@ class Library:
         return self.call("record", id_, kind, created, keep_ms, *flat)
 
     def take(self, worker: str = "w", number: Any = None, count: Any = 100, fresh_ms: Any = 1000,
-             lease_ms: Any = 10000, keep_ms: Any = KEEP_MS, mode: str = "decide") -> Batch:
+             lease_ms: Any = 10000, keep_ms: Any = KEEP_MS, mode: str = "decide", **options: Any) -> Batch:
         if number is None:
             number = next(self.numbers.setdefault(worker, itertools.count(1)))
-        left, next_due, jobs = self.call("take", worker, number, count, fresh_ms, lease_ms, keep_ms, mode)
-        return Batch(left, next_due, [read_job(job) for job in jobs])
+        flat = [part for pair in options.items() for part in pair]
+        left, next_due, jobs, hold, hold_ms = self.call("take", worker, number, count, fresh_ms, lease_ms, keep_ms, mode, *flat)
+        return Batch(left, next_due, [read_job(job) for job in jobs], hold, hold_ms)
 
     def take_one(self, **args: Any) -> Job:
         batch = self.take(**args)
         assert len(batch.jobs) == 1, batch
         return batch.jobs[0]
+
+    def begin(self, job: Job, call: str = "confirm", keep_ms: Any = KEEP_MS) -> List[Any]:
+        return self.call("begin", job.id, job.token, call, keep_ms)
 
     def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS, covers: str = "booking",
                calls: str = "") -> List[str]:

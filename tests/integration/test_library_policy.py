@@ -277,7 +277,7 @@ def test_a_long_reason_stays_a_text(library):
     """It goes to Cal.com as JSON: half a letter at its end would be refused."""
     library.install_answer("{ accept = false, cost = 1, reason = 'x' .. string.rep('\u00e4', 2000) }")
     library.record(1)
-    left, next_due, jobs = library.client.execute_command(
+    _, _, jobs, *_ = library.client.execute_command(
         "FCALL", "tollgate_take", 1, library.key("queue"), "w", 1, 1, 0, 10000, 1000, **{"NEVER_DECODE": True})
     reason = jobs[0][5]
     assert 400 <= len(reason) <= 1000
