@@ -134,6 +134,8 @@ $(BUILD)/flags: FORCE
 
 ## PYTEST_ARGS=-k…    more arguments for pytest
 PYTEST_ARGS ?=
+# Tests wait more than they compute: two for each core.
+PYTEST_JOBS = $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo --numprocesses=$$(( $(JOBS) * 2 )))
 TEST_TIMEOUT ?= 600
 export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
@@ -147,7 +149,7 @@ unit: $(tests)  ## the unit tests (cmocka)
 # SIGINT and not SIGTERM at the time limit: pytest then still stops what it started.
 integration: $(programs)  ## the integration tests (pytest, a Redis of their own)
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
-	    $(PYTHON) -m pytest -q tests/integration $(PYTEST_ARGS)
+	    $(PYTHON) -m pytest -q $(PYTEST_JOBS) tests/integration $(PYTEST_ARGS)
 
 coverage:  ## runs the tests with V=cov and prints the lines covered per file
 	@$(MAKE) --no-print-directory V=cov check
