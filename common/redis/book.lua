@@ -62,11 +62,11 @@ local function book_change(ns, account, change)
     if change.key ~= '' then
       redis.call('HSET', ns .. 'keys:' .. account, change.key, use .. ' ' .. entry)
     end
-  elseif is_new then
-    purses = credit.nobody()
-    redis.call('HSET', ns .. 'credit:' .. account, 'balance', 0, 'held', 0, 'spent', 0)
   else
-    credit.book(ns, account, purses)
+    purses = credit.book(ns, account, purses)
+    if is_new then
+      redis.call('HSET', ns .. 'credit:' .. account, 'balance', 0, 'held', 0, 'spent', 0)
+    end
   end
   return { repeated and 'known' or 'granted', integer(purses.balance), integer(purses.held),
     integer(purses.spent), is_new and 'new' or 'old' }

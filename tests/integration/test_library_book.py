@@ -45,6 +45,28 @@ def test_what_was_set_by_hand_is_booked_first(library):
     assert library.movements()[-1] == ("adjust", -4)
 
 
+def test_purses_that_were_exchanged_by_hand_are_booked(library):
+    """The sum stays, the ledger must tell it all the same."""
+    library.grant(ANN, 5)
+    library.credit(balance=2, held=3)
+    library.member(ANN)
+    assert library.movements() == [("grant", 5), ("adjust", 0)]
+    assert [library.ledger()[-1][purse] for purse in ("balance", "held", "spent")] == ["2", "3", "0"]
+    library.member(ANN)
+    assert len(library.ledger()) == 2
+
+
+def test_an_account_whose_hash_was_deleted(library):
+    """What it had is gone, and the ledger says so; the hash alone being back would not balance."""
+    library.grant(ANN, 5)
+    library.client.delete(library.key("credit:" + ANN))
+    assert library.member(ANN) == ["granted", "0", "0", "0", "new"]
+    assert library.movements() == [("grant", 5), ("adjust", -5)]
+    library.client.delete(library.key("credit:" + ANN))
+    library.grant(ANN, 2)
+    assert library.movements()[2:] == [("grant", 2)]
+
+
 def test_a_member_with_fields(library):
     assert library.member(ANN, 3, key="import-1", tier="gold", expires="2026-12-31")[4] == "new"
     assert library.member(ANN, 3, key="import-1", tier="silver")[0] == "known"
