@@ -98,6 +98,49 @@ def test_wrong_accounts(library, account):
         library.grant(account, 1)
 
 
+@pytest.mark.parametrize("fields, says", [
+    ({str(i): "x" for i in range(101)}, "at most 100 fields"), ({str(i): "x" for i in range(8000)}, "at most 100 fields"),
+    ({"a": "x" * 65536}, "at most 65536"), ({"a" * 65536: "x"}, "at most 65536"),
+])
+def test_too_many_fields_change_nothing(library, fields, says):
+    before = library.snapshot()
+    with pytest.raises(redis.ResponseError, match=says):
+        library.member(ANN, 1, **fields)
+    assert library.snapshot() == before
+
+
+def test_as_many_fields_as_can_be(library):
+    fields = {f"{i:03d}": "x" * 652 for i in range(100)}
+    assert library.member(ANN, 1, **fields)[0] == "granted"
+    assert len(library.client.hgetall(library.key("credit:" + ANN))) == 103
+
+
+def test_a_field_without_a_value(library):
+    with pytest.raises(redis.ResponseError, match="tier.*no value"):
+        library.call("member", ANN, 1, "", "nora", "", "tier")
+    assert library.purses() is None
+
+
+@pytest.mark.parametrize("function", ["debit", "member"])
+@pytest.mark.parametrize("amount, says", [(-5, "negative|positive"), (2**53, "whole number"), (-2**53, "whole number"),
+                                          ("9" * 400, "whole number"), ("-0x1", "whole number")])
+def test_amounts_that_are_none(library, function, amount, says):
+    library.grant(ANN, 1)
+    before = library.snapshot()
+    with pytest.raises(redis.ResponseError, match=says):
+        library.call(function, ANN, amount, "", "nora", "")
+    assert library.snapshot() == before
+
+
+def test_a_debit_beyond_what_a_number_holds(library):
+    library.grant(ANN, 1)
+    assert library.debit(ANN, MOST, overdraw=True)[1] == str(1 - MOST)
+    library.debit(ANN, 1, overdraw=True)
+    with pytest.raises(redis.ResponseError, match="beyond what a number can hold"):
+        library.debit(ANN, 1, overdraw=True)
+    assert library.purses() == (-MOST, 0, 0)
+
+
 @pytest.mark.parametrize("field", ["balance", "held", "spent", ""])
 def test_purses_are_no_fields(library, field):
     with pytest.raises(redis.ResponseError, match="no field"):
