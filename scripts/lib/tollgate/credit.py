@@ -157,30 +157,18 @@ def waived(link: Link, options: argparse.Namespace) -> int:
 
 
 def verify_accounts(link: Link, options: argparse.Namespace) -> int:
-    found: List[verify.Found] = []
-    count = 0
-    only = normalise(options.account) if options.account else None
-    seen = set()
-    pages = [[only]] if only else (page for prefix in ("credit:", "ledger:") for page in link.names(prefix))
-    if only:
-        read_account(link, only)
-    with terminal.progress("accounts") as progress:
-        for page in pages:
-            page = [account for account in page if account not in seen]
-            seen.update(page)
-            for start in range(0, len(page), 200):
-                found += verify.verify_page(link, page[start:start + 200])
-            count += len(page)
-            progress(len(page))
-    if options.book and found:
-        for account in sorted({one.account for one in found}):
-            link.call("member", account, 0, "", author(options), "")
-        found = verify.verify_page(link, sorted({one.account for one in found}))
+    only = [normalise(options.account)] if options.account else None
+    if only and not link.client.exists(link.key("credit:" + only[0]), link.key("ledger:" + only[0])):
+        raise nobody(only[0])
+    count, found = verify.verify(link, only)
+    if options.book:
+        found = verify.book(link, found, author(options))
     if options.json:
         terminal.print_json({"accounts": count, "differences": [one._asdict() for one in found]})
     else:
         for one in found:
-            terminal.say(f"{one.account}{', booking ' + one.booking if one.booking else ''}: {one.text}")
+            about = [one.account or "no account", *(["booking " + one.booking] if one.booking else [])]
+            terminal.say(f"{', '.join(about)}: {one.text}")
         terminal.say(f"{count} accounts verified, {len(found)} differences")
     return WRONG if found else DONE
 
