@@ -1,31 +1,27 @@
 """scripts/credit: the members' accounts."""
 
 import argparse
-import csv
-import json
 import sys
 from typing import Any, Dict, Iterator, List, Optional
 
-from tollgate import members, terminal, verify
+from tollgate import enrol, members, terminal, verify
 from tollgate.link import (
-    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of, explain,
-    normalise)
-
-PURSES = ("balance", "held", "spent")
+    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of, normalise)
+from tollgate.members import PURSES
 
 DESCRIPTION = """The members' accounts. An account is a booker's e-mail in lower case (or what
 TOLLGATE_ACCOUNT_FIELD names). Every change is an entry in the account's ledger."""
 
 
 def numbers(fields: Dict[str, str]) -> Dict[str, Any]:
-    """The purses as numbers where they are such."""
+    """The purses as numbers where they are such, and the fields as they are named in every output."""
     shown: Dict[str, Any] = {purse: fields.get(purse) or "0" for purse in PURSES}
     for purse, text in shown.items():
         try:
             shown[purse] = int(text)
         except ValueError:
             pass
-    return {**shown, **{name: value for name, value in sorted(fields.items()) if name not in PURSES}}
+    return {**shown, **{members.column_of(name): value for name, value in sorted(fields.items()) if name not in PURSES}}
 
 
 def nobody(account: str) -> Problem:
@@ -43,7 +39,7 @@ def read_account(link: Link, account: str) -> Dict[str, Any]:
 
 def change(link: Link, options: argparse.Namespace, function: str, *more: Any) -> int:
     account = normalise(options.account)
-    if not (options.amount.isascii() and options.amount.isdigit()) or int(options.amount) == 0:
+    if not (options.amount.isascii() and options.amount.isdigit()) or not options.amount.strip("0"):
         other = "debit" if function == "grant" else "grant"
         raise Problem(f"CREDITS must be a whole number from 1 up, not {options.amount!r} (the other way is {other})", USAGE)
     answer = link.call(function, account, options.amount, options.key, author(options), options.note, *more)
@@ -123,20 +119,19 @@ def list_accounts(link: Link, options: argparse.Namespace) -> int:
 
 def export(link: Link, options: argparse.Namespace) -> int:
     rows = sorted(accounts(link), key=lambda row: row["account"])
-    out = open(options.output, "w", encoding="utf-8", newline="") if options.output else sys.stdout
-    try:
-        if options.format == "json" or options.json:
-            json.dump(rows, out, ensure_ascii=False, indent=1)
-            out.write("\n")
-            return DONE
-        fields = sorted({name for row in rows for name in row} - {"account", *PURSES})
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["account", *PURSES, *fields])
-        for row in rows:
-            writer.writerow([row.get(name, "") for name in ("account", *PURSES, *fields)])
-    finally:
-        if options.output:
-            out.close()
+    is_json = options.format == "json" or options.json
+    lines = [terminal.json_text(rows)] if is_json else members.csv_lines(rows)
+    # CSV holds the bytes as they are in Redis; JSON has a way to write those that are no text.
+    errors = "backslashreplace" if is_json else "surrogateescape"
+    if options.output:
+        with open(options.output, "w", encoding="utf-8", errors=errors) as out:
+            out.writelines(line + "\n" for line in lines)
+    elif sys.stdout.isatty() and not is_json:
+        for line in lines:
+            terminal.say(line)
+    else:
+        sys.stdout.reconfigure(encoding="utf-8", errors=errors)
+        sys.stdout.writelines(line + "\n" for line in lines)
     return DONE
 
 
@@ -173,59 +168,6 @@ def verify_accounts(link: Link, options: argparse.Namespace) -> int:
     return WRONG if found else DONE
 
 
-# ---- Import ----
-
-def import_members(link: Link, options: argparse.Namespace) -> int:
-    text, key = members.read(options.file)
-    found, bad = members.parse(text, options.key or key, options.note)
-    known = sum(_exist(link, found[start:start + 1000]) for start in range(0, len(found), 1000))
-    report: Dict[str, Any] = {
-        "members": len(found), "new": len(found) - known, "known": known, "credits": sum(m.credits for m in found),
-        "key": options.key or key, "bad": [one._asdict() for one in bad], "applied": 0, "granted_before": 0}
-    if not options.json:
-        terminal.say(f"{report['members']} members ({report['new']} new, {known} known), {report['credits']} credits to grant, "
-              f"{len(bad)} bad lines")
-        for one in bad[:20]:
-            terminal.say(f"  line {one.line}: {one.reason}")
-        if len(bad) > 20:
-            terminal.say(f"  and {len(bad) - 20} more; --json lists all")
-        terminal.say(f"key: {report['key']} (the same key grants once)")
-    if not options.dry_run:
-        if not options.yes and not _confirmed():
-            terminal.say("nothing was changed")
-            return DONE
-        _apply(link, found, author(options), report)
-        if not options.json:
-            terminal.say(f"{report['applied']} applied, {report['granted_before']} of them had the grant already")
-            for one in report["bad"][len(bad):][:20]:
-                terminal.say(f"  line {one['line']}: {one['reason']}")
-    if options.json:
-        terminal.print_json(report)
-    return WRONG if report["bad"] else DONE
-
-
-def _exist(link: Link, page: List[members.Member]) -> int:
-    return sum(link.bulk([("EXISTS", link.key("credit:" + member.account)) for member in page]))
-
-
-def _confirmed() -> bool:
-    if not terminal.is_interactive():
-        raise Problem("not on a terminal: --yes imports without asking, --dry-run only looks", USAGE)
-    return terminal.confirm("Import?")
-
-
-def _apply(link: Link, found: List[members.Member], by: str, report: Dict[str, Any]) -> None:
-    with terminal.progress("members", len(found)) as progress:
-        for page in members.apply(link, found, by):
-            for member, answer in page:
-                if isinstance(answer, Exception):
-                    report["bad"].append({"line": member.line, "reason": str(explain(answer))})
-                else:
-                    report["applied"] += 1
-                    report["granted_before"] += answer[0] == "known"
-            progress(len(page))
-
-
 # ---- The command line ----
 
 def build_parser() -> argparse.ArgumentParser:
@@ -250,15 +192,19 @@ def build_parser() -> argparse.ArgumentParser:
     one.add_argument("--below", type=int, metavar="N", help="only with a balance below N")
     one.add_argument("--sort", choices=("account", *PURSES), default="balance")
     one.add_argument("--limit", type=many, default=None)
-    one = add("import", import_members, "members out of a CSV file with a header: account or email; credits are granted; "
-              "key and note; any other column is a field of the account")
+    one = add("import", enrol.import_members, "members out of a CSV or JSON file")
+    one.description = enrol.DESCRIPTION
     one.add_argument("file")
-    one.add_argument("--key", default="", help="default: made from the file's content, so that the same file grants once")
+    one.add_argument("--key", default="", help="the same key grants once; default: made from the file's content, and what "
+                     "an earlier file granted is warned of")
     one.add_argument("--note", default="import")
-    one.add_argument("--yes", action="store_true", help="do not ask")
+    one.add_argument("--balances", action="store_true", help="grant new accounts the balance and held of an exported file")
+    one.add_argument("--yes", action="store_true", help="do not ask; refused where an earlier file granted and no --key is "
+                     "given")
     one.add_argument("--dry-run", action="store_true", help="only look")
     add_author(one)
-    one = add("export", export, "all accounts; import reads the CSV back if its balance column is named credits")
+    one = add("export", export, "all accounts, as import reads them; a field whose name means something there is in a "
+              "column field:NAME")
     one.add_argument("--format", choices=("csv", "json"), default="csv")
     one.add_argument("-o", "--output", metavar="FILE")
     one = add("verify", verify_accounts, "replay every ledger against its account and the bookings")

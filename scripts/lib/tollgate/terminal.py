@@ -32,10 +32,14 @@ def complain(text: Any) -> None:
     print(printable(text), file=sys.stderr)
 
 
-def print_json(document: Any) -> None:
-    """Outside of its strings JSON has no control signs but line feeds."""
+def json_text(document: Any) -> str:
+    """Without control signs; outside of its strings JSON has none but line feeds."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
-    print(CONTROL.sub(lambda sign: "\n" if sign.group() == "\n" else f"\\u{ord(sign.group()):04x}", text))
+    return CONTROL.sub(lambda sign: "\n" if sign.group() == "\n" else f"\\u{ord(sign.group()):04x}", text)
+
+
+def print_json(document: Any) -> None:
+    print(json_text(document))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[str] = ()) -> None:
