@@ -1,21 +1,28 @@
 """Random histories against the real library: events of all kinds, repeated, reordered and dropped, two workers,
 Cal.com answering anything. After every step the books balance, records and ledgers agree, names are in one
-place, and no decision changes; in the end nothing is open but what is listed under dead, and nothing is held
-for what is over.
+place, and no decision changes; in the end nothing is open but what is listed under dead, nothing is held for
+what is over, and the operator's scripts/credit verify has nothing to name.
 
 TOLLGATE_HISTORIES=5000 runs so many instead of a few.
 """
 
+import argparse
 import itertools
 import os
 import random
+import sys
 import time
 from typing import Any, Dict, Iterator, List, NamedTuple
 
 from hypothesis import HealthCheck, given, settings, strategies
 
 from conftest import NAMESPACES
+from harness import ROOT
 from library import DAY_S, DEFAULT_POLICY, KEEP_MS, Job, Library, now_ms
+
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+from tollgate import verify  # noqa: E402
+from tollgate.link import Link  # noqa: E402
 
 ACCOUNTS = ("ann@example.com", "bob@example.com")
 HISTORIES = int(os.environ.get("TOLLGATE_HISTORIES", "60"))
@@ -194,7 +201,7 @@ def check_end(library: Library) -> None:
 @settings(max_examples=HISTORIES, deadline=None, derandomize=True, database=None,
           suppress_health_check=list(HealthCheck))
 @given(seed=strategies.integers(0, 2**32))
-def test_random_histories(shared_client, seed):
+def test_random_histories(shared_redis, shared_client, seed):
     chance = random.Random(seed)
     library = Library(shared_client, f"h{next(NAMESPACES)}")
     library.install(DEFAULT_POLICY, "default")
@@ -211,4 +218,7 @@ def test_random_histories(shared_client, seed):
         workers.work()
     workers.finish()
     check_end(library)
+    link = Link(argparse.Namespace(redis=shared_redis.url, namespace=library.namespace))
+    assert verify.verify(link)[1] == []
+    link.client.close()
     shared_client.delete(*library.keys())
