@@ -34,6 +34,7 @@ struct calcom {
 struct pending {
     struct calcom *calcom;
     enum calcom_call call;
+    char uid[BOOKING_UID_SIZE];
     char seat[BOOKING_UID_SIZE];
     bool by_seat_route; /* a route that not every API has */
     calcom_done_cb *done;
@@ -255,7 +256,7 @@ read_success(const struct calcom_dialect *dialect, const struct pending *pending
              struct json_object *root, struct calcom_answer *answer)
 {
     enum calcom_call call = pending->call;
-    struct json_object *booking = dialect->find_booking(root);
+    struct json_object *booking = dialect->find_booking(root, pending->uid);
     const char *series = calcom_text(booking, dialect->series_member);
     (void)snprintf(answer->series, sizeof answer->series, "%s", series != NULL ? series : "");
     bool of_seat = pending->seat[0] != '\0';
@@ -346,6 +347,7 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         abort(); /* a completion must not be lost */
     }
     *pending = (struct pending){ .calcom = calcom, .call = call, .done = done, .arg = arg };
+    (void)snprintf(pending->uid, sizeof pending->uid, "%s", subject->uid);
     (void)snprintf(pending->seat, sizeof pending->seat, "%s", subject->seat);
     pending->by_seat_route = subject->seat[0] != '\0' && !calcom->no_seat_routes &&
                              (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);

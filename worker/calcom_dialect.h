@@ -55,8 +55,8 @@ struct calcom_dialect {
     enum booking_status outcome[4];
     /* False when the parts do not fit or the booking has no name in this dialect. */
     bool (*write)(const struct calcom_parts *parts, struct calcom_written *written);
-    /* The booking of a successful answer, or NULL. */
-    struct json_object *(*find_booking)(struct json_object *root);
+    /* The booking of a successful answer, or NULL; of several, the one with this uid. */
+    struct json_object *(*find_booking)(struct json_object *root, const char *uid);
     /* Where a booking names the series that it is in. */
     const char *series_member;
     /* The error text of another answer, or NULL. */

@@ -75,8 +75,9 @@ v1_write(const struct calcom_parts *parts, struct calcom_written *written)
 }
 
 static struct json_object *
-v1_find_booking(struct json_object *root)
+v1_find_booking(struct json_object *root, const char *uid)
 {
+    (void)uid; /* never several */
     return calcom_member(root, "booking");
 }
 

@@ -90,15 +90,22 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
     return length > 0 && (size_t)length < sizeof written->url;
 }
 
-/* A series answers with an array; its first booking stands for it. */
+/* A series answers with an array; if none of its bookings is ours, the first stands for it. */
 static struct json_object *
-v2_find_booking(struct json_object *root)
+v2_find_booking(struct json_object *root, const char *uid)
 {
     struct json_object *data = calcom_member(root, "data");
-    if (json_object_is_type(data, json_type_array)) {
-        return json_object_array_get_idx(data, 0);
+    if (!json_object_is_type(data, json_type_array)) {
+        return data;
     }
-    return data;
+    for (size_t i = 0; i < json_object_array_length(data); i++) {
+        struct json_object *booking = json_object_array_get_idx(data, i);
+        const char *its = calcom_text(booking, "uid");
+        if (its != NULL && strcmp(its, uid) == 0) {
+            return booking;
+        }
+    }
+    return json_object_array_get_idx(data, 0);
 }
 
 static const char *
