@@ -135,7 +135,8 @@ struct store_step_of {
 void store_settle(struct store *store, const struct store_step_of *step,
                   enum booking_status outcome, bool whole_series, store_step_cb *done, void *arg);
 
-/* Cal.com will never do what we ask: releases, and lists the booking for a person. */
+/* Cal.com will never do what we ask, or cannot even be asked about it: releases what an open
+ * booking holds, and lists it for a person. */
 void store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done,
                   void *arg);
 

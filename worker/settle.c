@@ -429,9 +429,9 @@ job_call(struct job *job, enum calcom_call call)
     if (!calcom_send(parts->calcom, call, &subject, settler_on_answer, job)) {
         (void)snprintf(
             job->detail, sizeof job->detail, "%s",
-            job->seat[0] != '\0'
+            job->seat[0] != '\0' && job->uid[0] != '\0'
                 ? "this API cannot free one seat: decline or cancel it by hand in Cal.com"
-                : "this booking has no uid or number that the API could be asked for");
+                : "no uid or number: Cal.com's API cannot be asked about it");
         job_refuse(job);
     }
 }

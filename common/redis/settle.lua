@@ -174,6 +174,10 @@ local function settle(keys, args)
       -- A fact that was no news while the call was on its way may be one now.
       queue.put_down(ns, id, b, booking.needs_attention(b) and 'queue' or 'none')
     end
+  elseif outcome == 'refused' then
+    -- It cannot even be asked about, so asking again is no use.
+    message = note
+    queue.park(ns, id, b, now, message, counts)
   else
     booking.set(b, 'settled_ms', now)
     queue.put_down(ns, id, b, state == 'waiting' and 'queue' or 'none')
