@@ -211,20 +211,25 @@ parse(const char *body)
 }
 
 static bool
-fits(const struct calcom_rule *rule, enum calcom_call call, int status, const char *message)
+fits(const struct calcom_rule *rule, unsigned calls, int status, const char *message)
 {
-    if (status < rule->from || status > rule->to || (rule->calls & 1U << call) == 0) {
+    if (status < rule->from || status > rule->to || (rule->calls & calls) == 0) {
         return false;
     }
     return rule->message == NULL || (message != NULL && strstr(message, rule->message) != NULL);
 }
 
 static enum calcom_class
-classify(const struct calcom_dialect *dialect, enum calcom_call call, int status,
-         const char *message)
+classify(const struct pending *pending, int status, const char *message)
 {
+    const struct calcom_dialect *dialect = pending->calcom->dialect;
+    bool frees = pending->call == CALCOM_DECLINE || pending->call == CALCOM_CANCEL;
+    unsigned calls = 1U << pending->call;
+    if (frees && pending->seat[0] != '\0') {
+        calls |= CALCOM_FREES_SEAT;
+    }
     for (size_t i = 0; i < dialect->rule_count; i++) {
-        if (fits(&dialect->rules[i], call, status, message)) {
+        if (fits(&dialect->rules[i], calls, status, message)) {
             return dialect->rules[i].kind;
         }
     }
@@ -295,7 +300,7 @@ read_answer(const struct pending *pending, const struct http_answer *http,
     struct json_object *root = parse(http->body);
     const char *message = dialect->find_message(root);
     answer->http_status = http->status;
-    answer->kind = classify(dialect, call, http->status, message);
+    answer->kind = classify(pending, http->status, message);
     char text[4 * CALCOM_DETAIL_SIZE]; /* longer, so that no half of a key stands at its end */
     (void)snprintf(text, sizeof text, "%s answered %d%s%s", calcom_call_name(call), http->status,
                    message != NULL ? ": " : "", message != NULL ? message : "");
@@ -304,7 +309,9 @@ read_answer(const struct pending *pending, const struct http_answer *http,
     if (answer->kind == CALCOM_DONE) {
         read_success(dialect, pending, root, answer);
     }
-    if (http->status == 404 && answer->kind == CALCOM_CREDENTIALS && pending->by_seat_route) {
+    /* Only Cal.com itself says it like this; a proxy before it may answer 404 to anything. */
+    if (http->status == 404 && pending->by_seat_route && message != NULL &&
+        strstr(message, "Cannot POST") != NULL) {
         calcom->no_seat_routes = true;
         answer->again = true;
     }
@@ -316,8 +323,10 @@ calcom_on_answer(const struct http_answer *http, void *arg)
 {
     struct pending pending = *(struct pending *)arg;
     free(arg);
-    struct calcom_answer answer = { .retry_after_ms =
-                                        http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000 };
+    struct calcom_answer answer = {
+        .retry_after_ms = http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000,
+        .by_seat_route = pending.by_seat_route,
+    };
     switch (http->result) {
     case HTTP_ANSWERED:
         read_answer(&pending, http, &answer);
@@ -349,7 +358,8 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
     *pending = (struct pending){ .calcom = calcom, .call = call, .done = done, .arg = arg };
     (void)snprintf(pending->uid, sizeof pending->uid, "%s", subject->uid);
     (void)snprintf(pending->seat, sizeof pending->seat, "%s", subject->seat);
-    pending->by_seat_route = subject->seat[0] != '\0' && !calcom->no_seat_routes &&
+    pending->by_seat_route = subject->seat[0] != '\0' && calcom->dialect->seat_routes &&
+                             !calcom->no_seat_routes &&
                              (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);
     const struct calcom_parts parts = {
         .call = call,
@@ -359,7 +369,7 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         .uid = subject->uid,
         .reason = subject->reason,
         .seat = subject->seat,
-        .seat_routes = !calcom->no_seat_routes,
+        .by_seat_route = pending->by_seat_route,
     };
     if (!calcom->dialect->write(&parts, written)) {
         free(written);
