@@ -50,6 +50,7 @@ struct job {
     enum calcom_call call; /* the one in flight */
     int64_t call_since_us, call_since_wall_ms;
     bool acted;                 /* asked Cal.com for something in this take: no second time */
+    bool by_seat_route;         /* of its seat alone */
     bool unanswered;            /* and do not know whether it was done */
     int64_t busy_until_mono_ms; /* and it may be at it until then */
     enum ending ending;
@@ -271,7 +272,10 @@ job_back_off(struct job *job, int64_t retry_after_ms)
 static void
 job_on_seen(struct job *job, enum booking_status status)
 {
-    bool open_seat = job->seat[0] != '\0' && (!job->acted || job->unanswered);
+    /* What was refused for a seat says that it stands as before; but to confirm a whole booking is
+     * also refused when it was confirmed already. */
+    bool told = job->acted && !job->unanswered && job->goal != GOAL_REJECT && !job->by_seat_route;
+    bool open_seat = job->seat[0] != '\0' && !told;
     struct plan plan = plan_next(job->goal, status, job->guide, open_seat);
     if (plan.settle) {
         job_settle(job, plan.outcome, false);
@@ -321,6 +325,9 @@ job_on_answer(struct job *job, const struct calcom_answer *answer)
     if (answer->again) {
         job_call(job, job->call);
         return;
+    }
+    if (job->call != CALCOM_LOOK) {
+        job->by_seat_route = answer->by_seat_route;
     }
     switch (answer->kind) {
     case CALCOM_DONE:
