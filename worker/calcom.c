@@ -254,6 +254,34 @@ lacks_seat(struct json_object *booking, const char *seat)
     return listed;
 }
 
+/* How each booking of an answer about several stands; a text to be freed, "" for none. What could
+ * not be read back is left out. */
+static char *
+write_members(struct json_object *members)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    size_t count = members != NULL ? json_object_array_length(members) : 0;
+    if (out == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *booking = json_object_array_get_idx(members, i);
+        const char *uid = calcom_text(booking, "uid"), *word = calcom_text(booking, "status");
+        enum booking_status status;
+        if (uid != NULL && booking_id_is_valid(uid) && word != NULL &&
+            booking_status_parse(word, &status)) {
+            (void)fprintf(out, "%s%s %s", ftell(out) > 0 ? " " : "", uid,
+                          booking_status_name(status));
+        }
+    }
+    if (fclose(out) != 0) {
+        abort();
+    }
+    return text;
+}
+
 /* A success tells how the booking stands: in its body, or, for an act, by being one. What is done
  * to a seat leaves the booking as it is. */
 static void
@@ -290,10 +318,12 @@ hide(const char *secret, char *text)
     }
 }
 
-static void
+/* Answers the text of answer->members, to be freed, or NULL. */
+static char *
 read_answer(const struct pending *pending, const struct http_answer *http,
             struct calcom_answer *answer)
 {
+    char *members = NULL;
     struct calcom *calcom = pending->calcom;
     enum calcom_call call = pending->call;
     const struct calcom_dialect *dialect = calcom->dialect;
@@ -307,6 +337,8 @@ read_answer(const struct pending *pending, const struct http_answer *http,
     hide(calcom->key, text);
     (void)snprintf(answer->detail, sizeof answer->detail, "%.*s", CALCOM_DETAIL_SIZE - 1, text);
     if (answer->kind == CALCOM_DONE) {
+        members = write_members(dialect->find_members(root));
+        answer->members = members;
         read_success(dialect, pending, root, answer);
     }
     /* Only Cal.com itself says it like this; a proxy before it may answer 404 to anything. */
@@ -316,6 +348,7 @@ read_answer(const struct pending *pending, const struct http_answer *http,
         answer->again = true;
     }
     (void)json_object_put(root);
+    return members;
 }
 
 static void
@@ -326,10 +359,12 @@ calcom_on_answer(const struct http_answer *http, void *arg)
     struct calcom_answer answer = {
         .retry_after_ms = http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000,
         .by_seat_route = pending.by_seat_route,
+        .members = "",
     };
+    char *members = NULL;
     switch (http->result) {
     case HTTP_ANSWERED:
-        read_answer(&pending, http, &answer);
+        members = read_answer(&pending, http, &answer);
         break;
     case HTTP_NOT_SENT:
         answer.kind = CALCOM_TRANSIENT;
@@ -344,6 +379,7 @@ calcom_on_answer(const struct http_answer *http, void *arg)
                        calcom_call_name(pending.call), http->error);
     }
     pending.done(&answer, pending.arg);
+    free(members);
 }
 
 bool

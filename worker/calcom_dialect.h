@@ -60,6 +60,8 @@ struct calcom_dialect {
     bool (*write)(const struct calcom_parts *parts, struct calcom_written *written);
     /* The booking of a successful answer, or NULL; of several, the one with this uid. */
     struct json_object *(*find_booking)(struct json_object *root, const char *uid);
+    /* The bookings of a successful answer about several, or NULL; an array. */
+    struct json_object *(*find_members)(struct json_object *root);
     /* Where a booking names the series that it is in. */
     const char *series_member;
     /* The error text of another answer, or NULL. */

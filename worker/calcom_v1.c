@@ -81,6 +81,13 @@ v1_find_booking(struct json_object *root, const char *uid)
     return calcom_member(root, "booking");
 }
 
+static struct json_object *
+v1_find_members(struct json_object *root)
+{
+    (void)root;
+    return NULL;
+}
+
 static const char *
 v1_find_message(struct json_object *root)
 {
@@ -99,6 +106,7 @@ const struct calcom_dialect CALCOM_V1 = {
                  [CALCOM_CANCEL] = STATUS_CANCELLED },
     .write = v1_write,
     .find_booking = v1_find_booking,
+    .find_members = v1_find_members,
     .series_member = "recurringEventId",
     .find_message = v1_find_message,
 };

@@ -91,22 +91,30 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
     return length > 0 && (size_t)length < sizeof written->url;
 }
 
-/* A series answers with an array; if none of its bookings is ours, the first stands for it. */
+/* A series answers with an array. */
+static struct json_object *
+v2_find_members(struct json_object *root)
+{
+    struct json_object *data = calcom_member(root, "data");
+    return json_object_is_type(data, json_type_array) ? data : NULL;
+}
+
+/* If none of several is ours, the first stands for it. */
 static struct json_object *
 v2_find_booking(struct json_object *root, const char *uid)
 {
-    struct json_object *data = calcom_member(root, "data");
-    if (!json_object_is_type(data, json_type_array)) {
-        return data;
+    struct json_object *members = v2_find_members(root);
+    if (members == NULL) {
+        return calcom_member(root, "data");
     }
-    for (size_t i = 0; i < json_object_array_length(data); i++) {
-        struct json_object *booking = json_object_array_get_idx(data, i);
+    for (size_t i = 0; i < json_object_array_length(members); i++) {
+        struct json_object *booking = json_object_array_get_idx(members, i);
         const char *its = calcom_text(booking, "uid");
         if (its != NULL && strcmp(its, uid) == 0) {
             return booking;
         }
     }
-    return json_object_array_get_idx(data, 0);
+    return json_object_array_get_idx(members, 0);
 }
 
 static const char *
@@ -129,6 +137,7 @@ const struct calcom_dialect CALCOM_V2 = {
                  [CALCOM_CANCEL] = STATUS_CANCELLED },
     .write = v2_write,
     .find_booking = v2_find_booking,
+    .find_members = v2_find_members,
     .series_member = "recurringBookingUid",
     .find_message = v2_find_message,
 };

@@ -71,6 +71,8 @@ bench_on_done(const struct calcom_answer *answer, void *arg)
 {
     struct calcom_bench *bench = arg;
     bench->answer = *answer;
+    (void)snprintf(bench->members, sizeof bench->members, "%s", answer->members);
+    bench->answer.members = bench->members;
     bench->answers++;
 }
 

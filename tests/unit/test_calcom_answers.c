@@ -245,14 +245,21 @@ test_an_array_holds_our_own(void **state)
     static const struct {
         const char *data;
         enum booking_status status;
-        const char *series;
+        const char *series, *members;
     } ROWS[] = {
         { OTHER ",{\"uid\":\"" BENCH_UID
                 "\",\"status\":\"accepted\",\"recurringBookingUid\":\"s2\"}",
-          STATUS_ACCEPTED, "s2" },
+          STATUS_ACCEPTED, "s2", "other rejected " BENCH_UID " accepted" },
         { "7,null,{\"uid\":7}," OTHER ",{\"uid\":\"" BENCH_UID "\",\"status\":\"cancelled\"}",
-          STATUS_CANCELLED, "" },
-        { OTHER ",{\"uid\":\"another\",\"status\":\"accepted\"}", STATUS_REJECTED, "s1" },
+          STATUS_CANCELLED, "", "other rejected " BENCH_UID " cancelled" },
+        { OTHER ",{\"uid\":\"another\",\"status\":\"accepted\"}", STATUS_REJECTED, "s1",
+          "other rejected another accepted" },
+        /* What would read as something else is left out. */
+        { "{\"uid\":\"" BENCH_UID
+          "\",\"status\":\"PENDING\"},{\"uid\":\"a b\",\"status\":\"accepted\"},"
+          "{\"uid\":\"\",\"status\":\"accepted\"},{\"uid\":\"c\",\"status\":\"new "
+          "word\"},{\"uid\":\"d\"}",
+          STATUS_PENDING, "", BENCH_UID " pending" },
     };
     struct calcom_bench bench;
     char body[512];
@@ -266,6 +273,7 @@ test_an_array_holds_our_own(void **state)
             check(answer->kind == CALCOM_DONE && answer->status == ROWS[i].status, "%s: %s",
                   ROWS[i].data, booking_status_name(answer->status));
             assert_string_equal(answer->series, ROWS[i].series);
+            assert_string_equal(answer->members, ROWS[i].members);
         }
     }
     bench_close(&bench);
