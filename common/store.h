@@ -90,6 +90,7 @@ struct store_job {
     int64_t busy_ms;    /* for so long a call of a worker that left may still run: look only */
     const char *seat;   /* Cal.com's ID of the seat meant; "": the booking has no seats */
     bool series;        /* one of several of a series */
+    bool alone;         /* others of its series wait at Cal.com for another answer than this one */
     bool paid;          /* Cal.com refunds it when it is declined or cancelled */
 };
 
@@ -138,12 +139,14 @@ struct store_step_of {
 void store_begin(struct store *store, const char *id, const char *token, const char *call,
                  store_step_cb *done, void *arg);
 
-/* Cal.com says that the booking is in this state (not pending). whole_series: it did the same with
- * every pending booking of the series. */
+/* Cal.com says that the booking is in this state (not pending). members: our call acted on every
+ * pending booking of the series, and they stand as struct calcom_answer says, or all like this one
+ * (""); NULL: it did not. */
 void store_settle(struct store *store, const struct store_step_of *step,
-                  enum booking_status outcome, bool whole_series, store_step_cb *done, void *arg);
+                  enum booking_status outcome, const char *members, store_step_cb *done, void *arg);
 
-/* Cal.com will never do what we ask: releases, and lists the booking for a person. */
+/* Cal.com will never do what we ask, or cannot even be asked about it: releases what an open
+ * booking holds, and lists it for a person. */
 void store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done,
                   void *arg);
 

@@ -194,7 +194,9 @@ read_job(const struct redis_reply *reply, struct store_job *job)
     job->fresh = redis_reply_integer(redis_reply_at(reply, JOB_FRESH)) == 1;
     job->busy_ms = redis_reply_integer(redis_reply_at(reply, JOB_BUSY));
     job->seat = redis_reply_text(redis_reply_at(reply, JOB_SEAT));
-    job->series = redis_reply_integer(redis_reply_at(reply, JOB_SERIES)) == 1;
+    int64_t series = redis_reply_integer(redis_reply_at(reply, JOB_SERIES));
+    job->series = series > 0;
+    job->alone = series == 2;
     job->paid = redis_reply_integer(redis_reply_at(reply, JOB_PAID)) == 1;
     job->guide = redis_reply_integer(redis_reply_at(reply, JOB_GUIDE)) == 1;
     return true;
@@ -320,7 +322,7 @@ store_begin(struct store *store, const char *id, const char *token, const char *
 
 static void
 send_outcome(struct store *store, const struct store_step_of *step, const char *outcome,
-             bool whole_series, store_step_cb *done, void *arg)
+             const char *members, store_step_cb *done, void *arg)
 {
     struct arguments args;
     add_function(&args, store, "tollgate_settle");
@@ -329,22 +331,23 @@ send_outcome(struct store *store, const struct store_step_of *step, const char *
     add_text(&args, outcome);
     add_text(&args, store->keep_ms);
     add_text(&args, step->note);
-    add_text(&args, whole_series ? "series" : "booking");
+    add_text(&args, members != NULL ? "series" : "booking");
     add_text(&args, step->calls);
+    add_text(&args, members != NULL ? members : "");
     send_step(store, &args, done, arg);
 }
 
 void
 store_settle(struct store *store, const struct store_step_of *step, enum booking_status outcome,
-             bool whole_series, store_step_cb *done, void *arg)
+             const char *members, store_step_cb *done, void *arg)
 {
-    send_outcome(store, step, booking_status_name(outcome), whole_series, done, arg);
+    send_outcome(store, step, booking_status_name(outcome), members, done, arg);
 }
 
 void
 store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done, void *arg)
 {
-    send_outcome(store, step, "refused", false, done, arg);
+    send_outcome(store, step, "refused", NULL, done, arg);
 }
 
 void

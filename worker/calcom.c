@@ -34,6 +34,7 @@ struct calcom {
 struct pending {
     struct calcom *calcom;
     enum calcom_call call;
+    char uid[BOOKING_UID_SIZE];
     char seat[BOOKING_UID_SIZE];
     bool by_seat_route; /* a route that not every API has */
     calcom_done_cb *done;
@@ -210,20 +211,25 @@ parse(const char *body)
 }
 
 static bool
-fits(const struct calcom_rule *rule, enum calcom_call call, int status, const char *message)
+fits(const struct calcom_rule *rule, unsigned calls, int status, const char *message)
 {
-    if (status < rule->from || status > rule->to || (rule->calls & 1U << call) == 0) {
+    if (status < rule->from || status > rule->to || (rule->calls & calls) == 0) {
         return false;
     }
     return rule->message == NULL || (message != NULL && strstr(message, rule->message) != NULL);
 }
 
 static enum calcom_class
-classify(const struct calcom_dialect *dialect, enum calcom_call call, int status,
-         const char *message)
+classify(const struct pending *pending, int status, const char *message)
 {
+    const struct calcom_dialect *dialect = pending->calcom->dialect;
+    bool frees = pending->call == CALCOM_DECLINE || pending->call == CALCOM_CANCEL;
+    unsigned calls = 1U << pending->call;
+    if (frees && pending->seat[0] != '\0') {
+        calls |= CALCOM_FREES_SEAT;
+    }
     for (size_t i = 0; i < dialect->rule_count; i++) {
-        if (fits(&dialect->rules[i], call, status, message)) {
+        if (fits(&dialect->rules[i], calls, status, message)) {
             return dialect->rules[i].kind;
         }
     }
@@ -248,6 +254,34 @@ lacks_seat(struct json_object *booking, const char *seat)
     return listed;
 }
 
+/* How each booking of an answer about several stands; a text to be freed, "" for none. What could
+ * not be read back is left out. */
+static char *
+write_members(struct json_object *members)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    size_t count = members != NULL ? json_object_array_length(members) : 0;
+    if (out == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *booking = json_object_array_get_idx(members, i);
+        const char *uid = calcom_text(booking, "uid"), *word = calcom_text(booking, "status");
+        enum booking_status status;
+        if (uid != NULL && booking_id_is_valid(uid) && word != NULL &&
+            booking_status_parse(word, &status)) {
+            (void)fprintf(out, "%s%s %s", ftell(out) > 0 ? " " : "", uid,
+                          booking_status_name(status));
+        }
+    }
+    if (fclose(out) != 0) {
+        abort();
+    }
+    return text;
+}
+
 /* A success tells how the booking stands: in its body, or, for an act, by being one. What is done
  * to a seat leaves the booking as it is. */
 static void
@@ -255,7 +289,7 @@ read_success(const struct calcom_dialect *dialect, const struct pending *pending
              struct json_object *root, struct calcom_answer *answer)
 {
     enum calcom_call call = pending->call;
-    struct json_object *booking = dialect->find_booking(root);
+    struct json_object *booking = dialect->find_booking(root, pending->uid);
     const char *series = calcom_text(booking, dialect->series_member);
     (void)snprintf(answer->series, sizeof answer->series, "%s", series != NULL ? series : "");
     bool of_seat = pending->seat[0] != '\0';
@@ -284,30 +318,37 @@ hide(const char *secret, char *text)
     }
 }
 
-static void
+/* Answers the text of answer->members, to be freed, or NULL. */
+static char *
 read_answer(const struct pending *pending, const struct http_answer *http,
             struct calcom_answer *answer)
 {
+    char *members = NULL;
     struct calcom *calcom = pending->calcom;
     enum calcom_call call = pending->call;
     const struct calcom_dialect *dialect = calcom->dialect;
     struct json_object *root = parse(http->body);
     const char *message = dialect->find_message(root);
     answer->http_status = http->status;
-    answer->kind = classify(dialect, call, http->status, message);
+    answer->kind = classify(pending, http->status, message);
     char text[4 * CALCOM_DETAIL_SIZE]; /* longer, so that no half of a key stands at its end */
     (void)snprintf(text, sizeof text, "%s answered %d%s%s", calcom_call_name(call), http->status,
                    message != NULL ? ": " : "", message != NULL ? message : "");
     hide(calcom->key, text);
     (void)snprintf(answer->detail, sizeof answer->detail, "%.*s", CALCOM_DETAIL_SIZE - 1, text);
     if (answer->kind == CALCOM_DONE) {
+        members = write_members(dialect->find_members(root));
+        answer->members = members;
         read_success(dialect, pending, root, answer);
     }
-    if (http->status == 404 && answer->kind == CALCOM_CREDENTIALS && pending->by_seat_route) {
+    /* Only Cal.com itself says it like this; a proxy before it may answer 404 to anything. */
+    if (http->status == 404 && pending->by_seat_route && message != NULL &&
+        strstr(message, "Cannot POST") != NULL) {
         calcom->no_seat_routes = true;
         answer->again = true;
     }
     (void)json_object_put(root);
+    return members;
 }
 
 static void
@@ -315,11 +356,15 @@ calcom_on_answer(const struct http_answer *http, void *arg)
 {
     struct pending pending = *(struct pending *)arg;
     free(arg);
-    struct calcom_answer answer = { .retry_after_ms =
-                                        http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000 };
+    struct calcom_answer answer = {
+        .retry_after_ms = http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000,
+        .by_seat_route = pending.by_seat_route,
+        .members = "",
+    };
+    char *members = NULL;
     switch (http->result) {
     case HTTP_ANSWERED:
-        read_answer(&pending, http, &answer);
+        members = read_answer(&pending, http, &answer);
         break;
     case HTTP_NOT_SENT:
         answer.kind = CALCOM_TRANSIENT;
@@ -334,6 +379,7 @@ calcom_on_answer(const struct http_answer *http, void *arg)
                        calcom_call_name(pending.call), http->error);
     }
     pending.done(&answer, pending.arg);
+    free(members);
 }
 
 bool
@@ -346,8 +392,10 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         abort(); /* a completion must not be lost */
     }
     *pending = (struct pending){ .calcom = calcom, .call = call, .done = done, .arg = arg };
+    (void)snprintf(pending->uid, sizeof pending->uid, "%s", subject->uid);
     (void)snprintf(pending->seat, sizeof pending->seat, "%s", subject->seat);
-    pending->by_seat_route = subject->seat[0] != '\0' && !calcom->no_seat_routes &&
+    pending->by_seat_route = subject->seat[0] != '\0' && calcom->dialect->seat_routes &&
+                             !calcom->no_seat_routes &&
                              (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);
     const struct calcom_parts parts = {
         .call = call,
@@ -357,7 +405,7 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         .uid = subject->uid,
         .reason = subject->reason,
         .seat = subject->seat,
-        .seat_routes = !calcom->no_seat_routes,
+        .by_seat_route = pending->by_seat_route,
     };
     if (!calcom->dialect->write(&parts, written)) {
         free(written);

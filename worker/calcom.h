@@ -38,9 +38,13 @@ struct calcom_answer {
     int http_status;            /* 0: none */
     int64_t retry_after_ms;     /* -1: not told */
     bool timed_out;             /* UNKNOWN: Cal.com may still be at it */
+    bool by_seat_route;         /* only the one seat was asked for */
     bool again;                 /* the API lacks that route: the same call once more takes another;
                                    the rest says nothing */
-    char series[BOOKING_ID_SIZE];    /* DONE: the series that the booking is in; "": none */
+    char series[BOOKING_ID_SIZE]; /* DONE: the series that the booking is in; "": none */
+    const char *members;          /* DONE: how each booking of the series stands, where the answer
+                                     says it: `uid status uid status …`; "": it does not. Valid
+                                     during the call */
     char detail[CALCOM_DETAIL_SIZE]; /* for logs and people; holds no key */
 };
 

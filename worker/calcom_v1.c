@@ -75,9 +75,17 @@ v1_write(const struct calcom_parts *parts, struct calcom_written *written)
 }
 
 static struct json_object *
-v1_find_booking(struct json_object *root)
+v1_find_booking(struct json_object *root, const char *uid)
 {
+    (void)uid; /* never several */
     return calcom_member(root, "booking");
+}
+
+static struct json_object *
+v1_find_members(struct json_object *root)
+{
+    (void)root;
+    return NULL;
 }
 
 static const char *
@@ -98,6 +106,7 @@ const struct calcom_dialect CALCOM_V1 = {
                  [CALCOM_CANCEL] = STATUS_CANCELLED },
     .write = v1_write,
     .find_booking = v1_find_booking,
+    .find_members = v1_find_members,
     .series_member = "recurringEventId",
     .find_message = v1_find_message,
 };

@@ -22,6 +22,8 @@ static const struct calcom_rule RULES[] = {
     { 300, 399, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* the URL is not the API's */
     { 400, 400, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
     { 401, 401, CALCOM_ACTS, CALCOM_REFUSED, "not authorized to confirm" }, /* not the host's */
+    /* The host may not free it, or the key is wrong: that the look after it tells as well. */
+    { 401, 401, CALCOM_FREES_SEAT, CALCOM_UNCLEAR, NULL },
     { 401, 401, CALCOM_ANY, CALCOM_CREDENTIALS, NULL },
     { 403, 403, CALCOM_ANY, CALCOM_CREDENTIALS, NULL },      /* the key lacks the scope */
     { 404, 404, CALCOM_ANY, CALCOM_CREDENTIALS, "Cannot " }, /* no such route: URL or version */
@@ -46,8 +48,7 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
         !http_encode(parts->uid, uid, sizeof uid)) {
         return false;
     }
-    bool of_seat = parts->seat[0] != '\0';
-    bool by_route = of_seat && parts->seat_routes;
+    bool of_seat = parts->seat[0] != '\0', by_route = parts->by_seat_route;
     struct calcom_json_member members[2];
     size_t count = 0;
     enum calcom_call call = parts->call;
@@ -79,7 +80,7 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
         }
         break;
     }
-    if (by_route && (call == CALCOM_CONFIRM || call == CALCOM_DECLINE)) {
+    if (by_route) {
         members[count++] = (struct calcom_json_member){ "seatUids", parts->seat, true };
     }
     if (count > 0 && !calcom_write_json(members, count, written->body, sizeof written->body)) {
@@ -90,15 +91,30 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
     return length > 0 && (size_t)length < sizeof written->url;
 }
 
-/* A series answers with an array; its first booking stands for it. */
+/* A series answers with an array. */
 static struct json_object *
-v2_find_booking(struct json_object *root)
+v2_find_members(struct json_object *root)
 {
     struct json_object *data = calcom_member(root, "data");
-    if (json_object_is_type(data, json_type_array)) {
-        return json_object_array_get_idx(data, 0);
+    return json_object_is_type(data, json_type_array) ? data : NULL;
+}
+
+/* If none of several is ours, the first stands for it. */
+static struct json_object *
+v2_find_booking(struct json_object *root, const char *uid)
+{
+    struct json_object *members = v2_find_members(root);
+    if (members == NULL) {
+        return calcom_member(root, "data");
     }
-    return data;
+    for (size_t i = 0; i < json_object_array_length(members); i++) {
+        struct json_object *booking = json_object_array_get_idx(members, i);
+        const char *its = calcom_text(booking, "uid");
+        if (its != NULL && strcmp(its, uid) == 0) {
+            return booking;
+        }
+    }
+    return json_object_array_get_idx(members, 0);
 }
 
 static const char *
@@ -112,6 +128,7 @@ const struct calcom_dialect CALCOM_V2 = {
     .name = "v2",
     .confirm_is_harmless = false,
     .acts_on_series = true,
+    .seat_routes = true,
     .bearer = true,
     .rules = RULES,
     .rule_count = sizeof RULES / sizeof RULES[0],
@@ -120,6 +137,7 @@ const struct calcom_dialect CALCOM_V2 = {
                  [CALCOM_CANCEL] = STATUS_CANCELLED },
     .write = v2_write,
     .find_booking = v2_find_booking,
+    .find_members = v2_find_members,
     .series_member = "recurringBookingUid",
     .find_message = v2_find_message,
 };

@@ -52,18 +52,19 @@ struct job {
     enum booking_goal goal;
     int64_t cost;
     unsigned attempts;
-    bool guide, series, paid;
+    bool guide, series, alone, paid;
     enum calcom_call call; /* the one in flight */
     int64_t call_since_us, call_since_wall_ms;
     enum asking asking;
     int64_t seen_mono_ms; /* how the booking stands was known then: by a look that went out, or
                              by its event */
     bool acted;           /* asked Cal.com for something in this take: no second time */
+    bool by_seat_route;   /* of its seat alone */
     bool unanswered;      /* and do not know whether it was done */
     int64_t busy_until_mono_ms; /* and it may be at it until then */
     enum ending ending;
     enum booking_status outcome;  /* END_SETTLE */
-    bool whole_series;            /* END_SETTLE */
+    char *members;                /* END_SETTLE, see store_settle */
     char joined[BOOKING_ID_SIZE]; /* END_JOIN */
     int64_t delay_ms;             /* END_RETRY */
     bool burn;                    /* END_RETRY: counts as an attempt */
@@ -94,6 +95,7 @@ job_free(struct job *job)
     job->settler->count--;
     LIST_REMOVE(job, next);
     event_free(job->resend_timer);
+    free(job->members);
     free(job);
 }
 
@@ -109,9 +111,13 @@ job_put_down(struct job *job)
 /* ---- Ending: the booking's fate is recorded in Redis ---- */
 
 static void
-job_settle(struct job *job, enum booking_status outcome, bool whole_series)
+job_settle(struct job *job, enum booking_status outcome, const char *members)
 {
-    job->whole_series = whole_series;
+    free(job->members);
+    job->members = members != NULL ? strdup(members) : NULL;
+    if (members != NULL && job->members == NULL) {
+        abort(); /* the series would be taken for one booking */
+    }
     job->ending = END_SETTLE;
     job->outcome = outcome;
     job_end(job);
@@ -272,7 +278,7 @@ job_end(struct job *job)
     const struct store_step_of step = { job->id, job->token, job->detail, job->calls };
     switch (job->ending) {
     case END_SETTLE:
-        store_settle(store, &step, job->outcome, job->whole_series, settler_on_step, job);
+        store_settle(store, &step, job->outcome, job->members, settler_on_step, job);
         break;
     case END_REFUSE:
         store_refuse(store, &step, settler_on_step, job);
@@ -300,10 +306,13 @@ job_back_off(struct job *job, int64_t retry_after_ms)
 static void
 job_on_seen(struct job *job, enum booking_status status)
 {
-    bool open_seat = job->seat[0] != '\0' && (!job->acted || job->unanswered);
-    struct plan plan = plan_next(job->goal, status, job->guide, open_seat);
+    /* What was refused for a seat says that it stands as before; but to confirm a whole booking is
+     * also refused when it was confirmed already. */
+    bool told = job->acted && !job->unanswered && job->goal != GOAL_REJECT && !job->by_seat_route;
+    bool open_seat = job->seat[0] != '\0' && !told;
+    struct plan plan = plan_next(job->goal, status, job->guide, open_seat, job->alone);
     if (plan.settle) {
-        job_settle(job, plan.outcome, false);
+        job_settle(job, plan.outcome, NULL);
     } else if (job->busy_until_mono_ms > clock_mono_ms() && !job->acted) {
         (void)snprintf(job->detail, sizeof job->detail,
                        "another worker's call for it may still run");
@@ -318,16 +327,25 @@ job_on_seen(struct job *job, enum booking_status status)
     }
 }
 
+/* Whether the answered call tells of the other bookings of the series as well: it names them, or it
+ * left this one as it must have left all. */
+static bool
+covers_series(const struct job *job, const struct calcom_answer *answer)
+{
+    enum booking_status aim = job->call == CALCOM_CONFIRM ? STATUS_ACCEPTED : STATUS_REJECTED;
+    return job->series && job->call != CALCOM_CANCEL &&
+           calcom_acts_on_series(job->settler->parts.calcom) &&
+           (answer->members[0] != '\0' || answer->status == aim);
+}
+
 /* Cal.com did what it was asked, and told how the booking stands now. */
 static void
-job_on_acted(struct job *job, enum booking_status status)
+job_on_acted(struct job *job, const struct calcom_answer *answer)
 {
-    if (status == STATUS_PENDING) {
+    if (answer->status == STATUS_PENDING) {
         job_call(job, CALCOM_LOOK);
     } else {
-        job_settle(job, status,
-                   job->series && job->call != CALCOM_CANCEL &&
-                       calcom_acts_on_series(job->settler->parts.calcom));
+        job_settle(job, answer->status, covers_series(job, answer) ? answer->members : NULL);
     }
 }
 
@@ -352,6 +370,9 @@ job_on_answer(struct job *job, const struct calcom_answer *answer)
         job_call(job, job->call);
         return;
     }
+    if (job->call != CALCOM_LOOK) {
+        job->by_seat_route = answer->by_seat_route;
+    }
     switch (answer->kind) {
     case CALCOM_DONE:
         governor_succeeded(governor);
@@ -361,7 +382,7 @@ job_on_answer(struct job *job, const struct calcom_answer *answer)
         } else if (job->call == CALCOM_LOOK) {
             job_on_seen(job, answer->status);
         } else {
-            job_on_acted(job, answer->status);
+            job_on_acted(job, answer);
         }
         return;
     case CALCOM_GONE:
@@ -456,9 +477,9 @@ job_send(struct job *job)
     if (!calcom_send(parts->calcom, job->call, &subject, settler_on_answer, job)) {
         (void)snprintf(
             job->detail, sizeof job->detail, "%s",
-            job->seat[0] != '\0'
+            job->seat[0] != '\0' && job->uid[0] != '\0'
                 ? "this API cannot free one seat: decline or cancel it by hand in Cal.com"
-                : "this booking has no uid or number that the API could be asked for");
+                : "no uid or number: Cal.com's API cannot be asked about it");
         job_refuse(job);
     }
 }
@@ -546,6 +567,7 @@ settler_take(struct settler *settler, const struct store_job *taken)
     job->guide = taken->guide;
     (void)snprintf(job->seat, sizeof job->seat, "%s", taken->seat);
     job->series = taken->series;
+    job->alone = taken->alone;
     job->paid = taken->paid;
     job->seen_mono_ms = taken->fresh ? clock_mono_ms() : 0;
     job->busy_until_mono_ms = taken->busy_ms > 0 ? clock_mono_ms() + taken->busy_ms : 0;
@@ -553,7 +575,7 @@ settler_take(struct settler *settler, const struct store_job *taken)
     settler->count++;
     metrics_set(settler->parts.metrics, WORKER_IN_HAND, (int64_t)settler->count);
     /* The take itself was the beginning of the first call. */
-    job->call = plan_first(taken->goal, taken->fresh, taken->guide,
+    job->call = plan_first(taken->goal, taken->fresh, taken->guide, taken->alone,
                            calcom_confirm_is_harmless(settler->parts.calcom));
     job_send(job);
 }

@@ -30,6 +30,7 @@
 --   occurrences            how many bookings the series has that this one belongs to
 --   series                 Cal.com's name of that series once it was looked up; '-': it has none
 --   lead                   the booking of the series that is asked for in place of this one
+--   waited_for             the booking of the series that had to be answered before this one, if any
 --   answers, metadata      what the booker answered and the page added (JSON), if the policy reads them
 --   account_was, terms     what the decision rested on: the account (JSON), the SHA of the terms,
 --   circumstances          and what else the policy was shown (JSON; see policy_host.decide)
@@ -211,10 +212,11 @@ function booking.is_news(b, kind)
   return booking.needs_attention(b)
 end
 
--- One of a series that was not looked up yet: a webhook does not name its series. A rescheduled one
--- stands alone.
+-- One of a series that was not looked up yet: a webhook does not name its series. A rescheduled one that
+-- nobody has to be asked for needs none.
 function booking.is_unidentified(b)
-  return (b.occurrences or 1) > 1 and not b.series and not b.reschedule_uid and not booking.is_withdrawn(b)
+  return (b.occurrences or 1) > 1 and not b.series and not booking.is_withdrawn(b)
+    and not (b.reschedule_uid and booking.is_accepted_by_hand(b))
 end
 
 -- One of several of a series that is known.
@@ -243,6 +245,11 @@ function booking.goal(b)
   elseif b.state ~= 'accepted' and is_resurrected(b) then
     return 'look'
   end
+end
+
+-- Nobody gains from asking Cal.com about a booking that began, unless it is young.
+function booking.is_hopeless(b, now)
+  return now >= math.max((b.start or 0) * 1000, b.received_ms + 86400000)
 end
 
 -- Which bookings an account has, held or accepted, until they are over.

@@ -402,7 +402,7 @@ function decide.plan(batch, id, b)
     return plan_observed(batch, id, b)
   elseif booking.is_unidentified(b) then
     return nil
-  elseif booking.is_in_series(b) then
+  elseif booking.is_in_series(b) and not b.reschedule_uid then
     return series.plan(batch, id, b)
   end
 

@@ -49,6 +49,11 @@ local GATHER_MS = 2000
 -- How long (ms) a booking waits for another one in flight, if nothing wakes it before.
 local WAIT_MS = 5000
 
+-- A booking that has to wait for another one of its series waits as long again as it has, but so long (ms)
+-- at least and at most.
+local SERIES_WAIT_MS = 500
+local SERIES_WAIT_MOST_MS = 300000
+
 -- In observe mode a booking that is to be acted on waits so long (ms) until it is looked at again.
 local OBSERVE_AGAIN_MS = 60000
 

@@ -1,6 +1,17 @@
 -- An event is a fact about a booking: merge it, and name the booking in the queue when there is
 -- something to do. Safe to repeat.
 
+-- A rescheduled occurrence stays in its series; where that was not looked up yet, it has to be.
+local function inherit_series(ns, id, b, old, now, keep_ms)
+  if b.series then
+    return
+  elseif booking.is_in_series(old) then
+    series.join(ns, id, b, old.series, now, keep_ms)
+  elseif not old.series and old.occurrences and not b.occurrences then
+    booking.set(b, 'occurrences', old.occurrences)
+  end
+end
+
 -- The booking that replaces this one in Cal.com, and the other way round: each is told of the other,
 -- whichever is heard of first.
 local function link_reschedule(ns, id, b, now, keep_ms)
@@ -9,7 +20,10 @@ local function link_reschedule(ns, id, b, now, keep_ms)
     local old = old_id and old_id ~= id and booking.load(ns, old_id)
     if not old then
       redis.call('SET', ns .. 'successor:' .. b.reschedule_uid, id, 'PX', integer(keep_ms))
-    elseif old.successor == nil then
+    else
+      inherit_series(ns, id, b, old, now, keep_ms)
+    end
+    if old and old.successor == nil then
       booking.set(old, 'successor', id)
       if old.state == 'accepting' or (old.state == 'waiting' and old.first_seen) then
         queue.add(ns, old_id, old)
@@ -21,6 +35,11 @@ local function link_reschedule(ns, id, b, now, keep_ms)
     local successor = redis.call('GET', ns .. 'successor:' .. b.uid)
     if successor and successor ~= id then
       booking.set(b, 'successor', successor)
+    end
+    local heir = b.successor and booking.load(ns, b.successor)
+    if heir then
+      inherit_series(ns, successor, heir, b, now, keep_ms)
+      booking.save(ns, successor, heir, now, keep_ms)
     end
   end
 end

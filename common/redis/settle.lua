@@ -127,23 +127,35 @@ local function write_settled(ns, id, b, rule, movement, purses, note, now, count
   return purses
 end
 
--- Cal.com did the same with the whole series: its other bookings have the outcome of the lead, but for
--- those to be accepted that were cancelled one by one meanwhile: they are looked at by themselves.
-local function settle_followers(ns, followers, state, outcome, purses_of, note, now, keep_ms, counts)
+-- Cal.com acted on the whole series. Its other bookings in `state` have the outcome that the answer names for
+-- their uid in `members` (`uid status uid status …`), or that of the lead where it names none at all. Those to be
+-- accepted that were cancelled one by one meanwhile are looked at by themselves. Answers who is still to be asked
+-- for.
+local function settle_followers(ns, followers, acted, purses_of, note, now, keep_ms, counts)
+  local state, members, told, left = acted.state, acted.members, {}, {}
+  for uid, status in members:gmatch('(%S+) (%S+)') do
+    told[uid] = status
+  end
   for _, follower in ipairs(followers) do
     local id, b = follower.id, follower.b
-    if b.state == state and (state == 'rejecting' or not booking.is_withdrawn(b)) then
-      local rule = SETTLE[state][outcome]
+    local its = members == '' and acted.outcome or told[b.uid]
+    local rule = SETTLE[state][its]
+    if b.state ~= state or (state == 'accepting' and booking.is_withdrawn(b)) then
+      -- It has a goal of its own by now.
+    elseif not rule then
+      left[#left + 1] = follower
+    else
       local account = b.account or ''
       purses_of[account] =
         write_settled(ns, id, b, rule, movement_of(ns, b, rule), purses_of[account], note, now, counts)
       booking.save(ns, id, b, now, keep_ms)
     end
   end
+  return left
 end
 
--- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said), covers (`series` when
--- Cal.com did it with the whole series), calls (see booking.add_calls)
+-- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said), covers (`series` when a
+-- call acted on the whole series), calls (see booking.add_calls), members (see settle_followers)
 -- Answers {'settled', state}, {'look'} (a cancel or reject came while our confirm was on its way: see
 -- how Cal.com stands now), {'parked', reason} or {'stale'}.
 local function settle(keys, args)
@@ -159,6 +171,10 @@ local function settle(keys, args)
     stats_write(ns, counts)
     return { 'stale' }
   end
+  local is_whole = args[6] == 'series' and booking.is_in_series(b)
+  if is_whole and b.state == 'accepting' then
+    series.note_confirmed(ns, b, now)
+  end
   if b.state == 'accepting' and outcome == 'accepted' and booking.is_withdrawn(b) then
     return { 'look' }
   end
@@ -169,7 +185,7 @@ local function settle(keys, args)
   if not by_state and outcome == 'accepted' and state ~= 'accepted' then
     rule = RESURRECTED
   end
-  local followers = rule and OPEN[state] and series.followers(ns, id, b) or {}
+  local followers, waiting = series.companions(ns, id, b)
   local movement = rule and movement_of(ns, b, rule)
   local purses_of, message = {}, nil
   if movement then
@@ -187,17 +203,22 @@ local function settle(keys, args)
   elseif rule then
     purses_of[b.account or ''] =
       write_settled(ns, id, b, rule, movement, purses_of[b.account or ''], note, now, counts)
-    if args[6] == 'series' then
-      settle_followers(ns, followers, state, outcome, purses_of, note, now, keep_ms, counts)
-    else
-      series.pass_on(ns, followers, now, keep_ms)
+    if is_whole and SETTLE[state] then
+      local acted = { state = state, outcome = outcome, members = args[8] or '' }
+      followers = settle_followers(ns, followers, acted, purses_of, note, now, keep_ms, counts)
     end
+    series.pass_on(ns, followers, now, keep_ms)
+    series.wake(ns, waiting, now, keep_ms)
     if rule.dead then
       queue.park(ns, id, b, now, note, counts)
     else
       -- A fact that was no news while the call was on its way may be one now.
       queue.put_down(ns, id, b, booking.needs_attention(b) and 'queue' or 'none')
     end
+  elseif outcome == 'refused' then
+    -- It cannot even be asked about, so asking again is no use.
+    message = note
+    queue.park(ns, id, b, now, message, counts)
   else
     booking.set(b, 'settled_ms', now)
     queue.put_down(ns, id, b, state == 'waiting' and 'queue' or 'none')
@@ -208,11 +229,6 @@ local function settle(keys, args)
     return { 'parked', message }
   end
   return { 'settled', b.state }
-end
-
--- Nobody gains from asking Cal.com about a booking that began, unless it is young.
-local function is_hopeless(b, now)
-  return now >= math.max((b.start or 0) * 1000, b.received_ms + 86400000)
 end
 
 -- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls
@@ -232,7 +248,7 @@ local function retry(keys, args)
       stats_add(counts, 'retries')
     end
     local place
-    if is_hopeless(b, now) then
+    if booking.is_hopeless(b, now) then
       place = queue.park(ns, id, b, now, 'gave up: ' .. why, counts)
     else
       place = queue.put_down(ns, id, b, 'retry', now + delay_ms)

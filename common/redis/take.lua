@@ -34,16 +34,19 @@ function PLAN.accepted(batch, id, b)
 end
 
 local function is_fresh(batch, b)
-  return b.takes == 1 and b.events == 1 and not b.look_first and batch.now - b.received_ms < batch.fresh_ms
+  return b.takes == 1 and b.events == 1 and not b.look_first and not b.waited_for and batch.now - b.received_ms < batch.fresh_ms
     and math.abs(batch.now - b.first_ms) < batch.fresh_ms
 end
 
 -- What a worker needs to know; see store.h, struct store_job.
 local function job_of(batch, id, b)
+  -- Let in by our own confirm of another one of its series, a "no" cancels it as in the guide's flow.
+  local is_guide = booking.is_guide(b) or series.is_let_in(batch.ns, b)
+  local how = booking.is_in_series(b) and series.approach(batch, id, b)
   return { id, b.token, booking.goal(b) or 'look', b.uid or '', b.account or '', b.reason or '',
     integer(b.cost or 0), integer(b.attempts), is_fresh(batch, b) and '1' or '0',
-    booking.is_guide(b) and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)),
-    b.seat or '', booking.is_in_series(b) and '1' or '0',
+    is_guide and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)),
+    b.seat or '', how == 'alone' and '2' or how and '1' or '0',
     (b.payment_ms or b.paid == 'yes') and '1' or '0' }
 end
 
@@ -137,6 +140,9 @@ local function write(batch, item)
   booking.set(b, 'again', '0')
   if item.write then
     item.write()
+  end
+  if b.place == 'none' then
+    series.wait_turn(batch, id, b)
   end
   local job
   if b.place == 'none' and booking.goal(b) then

@@ -32,7 +32,7 @@ def now_ms() -> int:
 
 
 class Job(NamedTuple):
-    """The fields of job_of in take.lua, in its order."""
+    """The fields of job_of in take.lua, in its order; `alone` shares one with `series`."""
 
     id: str
     token: str
@@ -47,6 +47,7 @@ class Job(NamedTuple):
     busy_ms: int  # until which a call of a worker that left may still run
     seat: str
     series: bool  # one of several of an identified series
+    alone: bool  # others of it wait at Cal.com for another answer
     paid: bool
 
 
@@ -63,10 +64,10 @@ class Batch(NamedTuple):
 
 
 def read_job(fields: List[str]) -> Job:
-    assert len(fields) == len(Job._fields), f"a job with holes: {fields}"
+    assert len(fields) == len(Job._fields) - 1, f"a job with holes: {fields}"
     id_, token, goal, uid, account, reason, cost, attempts, fresh, guide, busy, seat, series, paid = fields
     return Job(id_, token, goal, uid, account, reason, int(cost), int(attempts), fresh == "1", guide == "1",
-               int(busy), seat, series == "1", paid == "1")
+               int(busy), seat, series != "0", series == "2", paid == "1")
 
 
 class Library:
@@ -117,8 +118,8 @@ class Library:
         return self.call("begin", job.id, job.token, call, keep_ms)
 
     def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS, covers: str = "booking",
-               calls: str = "") -> List[str]:
-        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls)
+               calls: str = "", members: str = "") -> List[str]:
+        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls, members)
 
     def retry(self, job: Job, delay_ms: Any = 0, burn: bool = True, why: str = "a 502",
               keep_ms: Any = KEEP_MS, calls: str = "") -> List[Any]:

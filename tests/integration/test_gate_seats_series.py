@@ -82,6 +82,35 @@ def test_v1_cannot_free_one_seat(seat_gate):
     assert purses(gate, BOB) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("status", [400, 401])
+@pytest.mark.parametrize("generation, action", [("cloud", "decline"), ("legacy", "cancel")])
+def test_a_seat_that_cal_com_does_not_free_is_a_persons(seat_gate, generation, action, status):
+    """Nobody let it in: it is neither waived nor charged, and nobody else's seat is touched."""
+    gate = seat_gate(generation)
+    gate.credit(BOB, balance=0)
+    ann = take_seat(gate, ANN)
+    gate.fake.fault("status", action, times=-1, status=status, body={"message": "Not that seat"})
+    made = gate.fake.book(BOB, **SLOT)
+    b = gate.wait_settled(f"{made['id']}:{made['seatUid']}")
+    assert (b["state"], b["place"]) == ("failed", "dead")
+    assert f"{status}: Not that seat" in b["last_error"]
+    assert gate.client.zcard(gate.key("waived")) == 0
+    assert (purses(gate, ANN), purses(gate, BOB)) == ((1, 0, 1), (0, 0, 0))
+    assert seats(gate, ann["id"]) == {ANN: "accepted", BOB: "accepted" if generation == "legacy" else "pending"}
+    assert gate.worker.is_ready()
+
+
+def test_a_seat_that_cal_com_does_not_confirm_is_not_charged(seat_gate):
+    """That the slot is accepted says nothing about the seat."""
+    gate = seat_gate()
+    take_seat(gate, ANN)
+    gate.fake.fault("status", "confirm", times=-1, status=400, body={"message": "Not that seat"})
+    made = gate.fake.book(BOB, **SLOT)
+    b = gate.wait_settled(f"{made['id']}:{made['seatUid']}")
+    assert (b["state"], b["place"]) == ("failed", "dead")
+    assert purses(gate, BOB) == (2, 0, 0)
+
+
 # ---- Series ----
 
 def book_series(gate, count=3, **fields):

@@ -91,10 +91,18 @@ class Town:
             self.request()
 
     def series(self) -> None:
+        """Perhaps with some that are moved, once or twice; a webhook may tell of the series then, or not."""
         count = self.chance.randint(2, 4)
+        ids = []
         for week in range(count):
             self.slot["start"] = self.first_start + week * 7 * DAY_S
-            self.request(occurrences=count)
+            ids.append(self.request(occurrences=count))
+        for id_ in self.chance.sample(ids, self.chance.choice([0, 0, 1, 2])):
+            for _ in range(self.chance.choice([1, 1, 2])):
+                self.slot["start"] += 3600
+                self.slot["event_type"] = self.chance.choice("123")
+                id_ = self.request(self.chance.choice(["requested", "requested", "rescheduled"]),
+                                   reschedule_uid=f"u{id_}", occurrences=self.chance.choice([None, None, count]))
 
     def seats(self) -> None:
         slot = next(self.ids)
@@ -154,12 +162,20 @@ class Workers:
         elif fail and luck < .2:
             self.library.give_back(job)
         elif job.goal == "identify" and luck < .9:
-            self.library.join(job, self.chance.choice([f"series-of-{job.account}"] * 5 + [""]))
+            self.library.join(job, self.chance.choice([f"series-of-{job.account[:3]}"] * 5 + [""]))
         else:
             covers = "series" if job.series and self.chance.random() < .7 else "booking"
-            if self.library.settle(job, self.chance.choice(OUTCOMES[job.goal]), covers=covers) == ["look"]:
+            outcome = self.chance.choice(OUTCOMES[job.goal])
+            if self.library.settle(job, outcome, covers=covers, members=self.members(covers)) == ["look"]:
                 self.library.settle(job, "cancelled")
         self.check()
+
+    def members(self, covers: str) -> str:
+        """How each booking of the series stands, as far as the answer tells."""
+        if covers != "series" or self.chance.random() < .5:
+            return ""
+        words = ["accepted", "rejected", "cancelled", "pending"]
+        return " ".join(f"u{id_} {self.chance.choice(words)}" for id_ in range(1, 30) if self.chance.random() < .8)
 
     def work(self) -> None:
         while self.chance.random() < .55:

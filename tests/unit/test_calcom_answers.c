@@ -236,6 +236,49 @@ test_successes(void **state)
     }
 }
 
+/* A series answers with an array, in an order of its own: the entry of the booking that was asked
+ * for counts, the first one only if none is. */
+static void
+test_an_array_holds_our_own(void **state)
+{
+#define OTHER "{\"uid\":\"other\",\"status\":\"rejected\",\"recurringBookingUid\":\"s1\"}"
+    static const struct {
+        const char *data;
+        enum booking_status status;
+        const char *series, *members;
+    } ROWS[] = {
+        { OTHER ",{\"uid\":\"" BENCH_UID
+                "\",\"status\":\"accepted\",\"recurringBookingUid\":\"s2\"}",
+          STATUS_ACCEPTED, "s2", "other rejected " BENCH_UID " accepted" },
+        { "7,null,{\"uid\":7}," OTHER ",{\"uid\":\"" BENCH_UID "\",\"status\":\"cancelled\"}",
+          STATUS_CANCELLED, "", "other rejected " BENCH_UID " cancelled" },
+        { OTHER ",{\"uid\":\"another\",\"status\":\"accepted\"}", STATUS_REJECTED, "s1",
+          "other rejected another accepted" },
+        /* What would read as something else is left out. */
+        { "{\"uid\":\"" BENCH_UID
+          "\",\"status\":\"PENDING\"},{\"uid\":\"a b\",\"status\":\"accepted\"},"
+          "{\"uid\":\"\",\"status\":\"accepted\"},{\"uid\":\"c\",\"status\":\"new "
+          "word\"},{\"uid\":\"d\"}",
+          STATUS_PENDING, "", BENCH_UID " pending" },
+    };
+    struct calcom_bench bench;
+    char body[512];
+    (void)state;
+    bench_open(&bench, "v2");
+    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+        (void)snprintf(body, sizeof body, "{\"status\":\"success\",\"data\":[%s]}", ROWS[i].data);
+        for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
+            stub_server_answer(bench.server, 200, "", body);
+            const struct calcom_answer *answer = bench_call(&bench, CALLS[j]);
+            check(answer->kind == CALCOM_DONE && answer->status == ROWS[i].status, "%s: %s",
+                  ROWS[i].data, booking_status_name(answer->status));
+            assert_string_equal(answer->series, ROWS[i].series);
+            assert_string_equal(answer->members, ROWS[i].members);
+        }
+    }
+    bench_close(&bench);
+}
+
 static void
 test_other_good_statuses(void **state)
 {
@@ -412,6 +455,7 @@ main(void)
         cmocka_unit_test(test_v1_refusals),
         cmocka_unit_test(test_v2_refusals),
         cmocka_unit_test(test_successes),
+        cmocka_unit_test(test_an_array_holds_our_own),
         cmocka_unit_test(test_other_good_statuses),
         cmocka_unit_test(test_detail_tells_the_message),
         cmocka_unit_test(test_long_detail_is_cut),

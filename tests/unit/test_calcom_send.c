@@ -125,6 +125,100 @@ test_calls_that_cannot_be_written(void **state)
     }
 }
 
+/* ---- Seats ---- */
+
+static const struct {
+    enum calcom_call call;
+    const char *by_route, *without; /* the request's line with its body */
+} SEAT_CALLS[] = {
+    { CALCOM_CONFIRM, "/seats/confirm HTTP/1.1\r\n|{\"seatUids\":[\"seat-1\"]}",
+      "/confirm HTTP/1.1\r\n|" },
+    { CALCOM_DECLINE, "/seats/decline HTTP/1.1\r\n|{\"seatUids\":[\"seat-1\"]}",
+      "/cancel HTTP/1.1\r\n|{\"cancellationReason\":\"" BENCH_REASON "\",\"seatUid\":\"seat-1\"}" },
+    { CALCOM_CANCEL,
+      "/cancel HTTP/1.1\r\n|{\"cancellationReason\":\"" BENCH_REASON "\",\"seatUid\":\"seat-1\"}",
+      "/cancel HTTP/1.1\r\n|{\"cancellationReason\":\"" BENCH_REASON "\",\"seatUid\":\"seat-1\"}" },
+};
+
+/* parts: what stands behind the uid, and the body behind a bar. */
+static void
+check_seat_request(const struct calcom_bench *bench, const char *parts)
+{
+    char line[256], body[256];
+    const char *bar = strchr(parts, '|');
+    const char *last = stub_server_last(bench->server);
+    (void)snprintf(line, sizeof line, "POST /v2/bookings/" BENCH_UID "%.*s", (int)(bar - parts),
+                   parts);
+    (void)snprintf(body, sizeof body, "\r\n\r\n%s", bar + 1);
+    check(strncmp(last, line, strlen(line)) == 0, "%s is not %s", last, line);
+    check(strcmp(strstr(last, "\r\n\r\n"), body) == 0, "%s does not end in %s", last, body);
+}
+
+/* Cal.com's own "no such route" is learnt once; that of something before it says nothing. */
+static void
+test_missing_seat_routes(void **state)
+{
+    static const char NO_ROUTE[] = "{\"status\":\"error\",\"error\":{\"message\":"
+                                   "\"Cannot POST /v2/bookings/x/seats/confirm\"}}";
+    static const char *const NOT_CALCOMS[] = { "<html>404 page not found</html>", "",
+                                               "{\"message\":\"no such host\"}" };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(SEAT_CALLS); i++) {
+        struct calcom_bench bench;
+        bool has_route = SEAT_CALLS[i].call != CALCOM_CANCEL;
+        bench_open(&bench, "v2");
+        bench.seat = "seat-1";
+        for (size_t j = 0; j < COUNT_OF(NOT_CALCOMS); j++) {
+            stub_server_answer(bench.server, 404, "", NOT_CALCOMS[j]);
+            check(!bench_call(&bench, SEAT_CALLS[i].call)->again, "%s", NOT_CALCOMS[j]);
+            check_seat_request(&bench, SEAT_CALLS[i].by_route);
+        }
+        stub_server_answer(bench.server, 404, "", NO_ROUTE);
+        assert_int_equal(bench_call(&bench, SEAT_CALLS[i].call)->again, has_route);
+        stub_server_answer(bench.server, 200, "", "{\"status\":\"success\",\"data\":{}}");
+        assert_int_equal(bench_call(&bench, SEAT_CALLS[i].call)->kind, CALCOM_DONE);
+        check_seat_request(&bench, SEAT_CALLS[i].without);
+        bench_close(&bench);
+    }
+}
+
+/* API v1 knows nothing of seats: their bookings are confirmed whole, and none is freed. */
+static void
+test_seats_of_v1(void **state)
+{
+    struct calcom_bench bench;
+    const struct calcom_subject subject = { BENCH_ID, BENCH_UID, "seat-1", BENCH_REASON };
+    (void)state;
+    bench_open(&bench, "v1");
+    bench.seat = "seat-1";
+    stub_server_answer(bench.server, 404, "", "{\"message\":\"Cannot POST /v1/bookings/48213\"}");
+    const struct calcom_answer *answer = bench_call(&bench, CALCOM_CONFIRM);
+    assert_false(answer->again);
+    assert_false(answer->by_seat_route);
+    assert_false(calcom_send(bench.calcom, CALCOM_DECLINE, &subject, must_not_run, NULL));
+    assert_false(calcom_send(bench.calcom, CALCOM_CANCEL, &subject, must_not_run, NULL));
+    assert_int_equal(stub_server_requests(bench.server), 1);
+    bench_close(&bench);
+}
+
+/* A 401 may be about that seat as well as about the key: a look with the same key tells. */
+static void
+test_a_seat_that_must_not_be_freed(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    stub_server_answer(bench.server, 401, "", "{\"message\":\"User not a host of this event\"}");
+    bench.seat = "seat-1";
+    assert_int_equal(bench_call(&bench, CALCOM_DECLINE)->kind, CALCOM_UNCLEAR);
+    assert_int_equal(bench_call(&bench, CALCOM_CANCEL)->kind, CALCOM_UNCLEAR);
+    assert_int_equal(bench_call(&bench, CALCOM_CONFIRM)->kind, CALCOM_CREDENTIALS);
+    assert_int_equal(bench_call(&bench, CALCOM_LOOK)->kind, CALCOM_CREDENTIALS);
+    bench.seat = NULL;
+    assert_int_equal(bench_call(&bench, CALCOM_CANCEL)->kind, CALCOM_CREDENTIALS);
+    bench_close(&bench);
+}
+
 /* ---- How long to wait ---- */
 
 static void
@@ -469,6 +563,9 @@ main(void)
         cmocka_unit_test(test_v1_requests),
         cmocka_unit_test(test_new_key),
         cmocka_unit_test(test_calls_that_cannot_be_written),
+        cmocka_unit_test(test_missing_seat_routes),
+        cmocka_unit_test(test_seats_of_v1),
+        cmocka_unit_test(test_a_seat_that_must_not_be_freed),
         cmocka_unit_test(test_delays),
         cmocka_unit_test(test_moments),
         cmocka_unit_test(test_absurd_delays),

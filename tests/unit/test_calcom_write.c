@@ -17,7 +17,7 @@ static const struct calcom_parts PARTS = { .call = CALCOM_LOOK,
                                            .uid = "uid-1",
                                            .reason = "No credit.",
                                            .seat = "",
-                                           .seat_routes = true };
+                                           .by_seat_route = false };
 
 static struct calcom_parts
 parts_of(enum calcom_call call)
