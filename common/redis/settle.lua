@@ -210,9 +210,9 @@ local function settle(keys, args)
   return { 'settled', b.state }
 end
 
--- Nobody gains from asking Cal.com about a booking that began, unless it is young.
+-- Nobody gains from asking Cal.com about a booking that began, unless it is young, or a person wants it.
 local function is_hopeless(b, now)
-  return now >= math.max((b.start or 0) * 1000, b.received_ms + 86400000)
+  return now >= math.max((b.start or 0) * 1000, math.max(b.received_ms, b.requeued_ms or 0) + 86400000)
 end
 
 -- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls
