@@ -5,9 +5,7 @@ import hashlib
 import io
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
-import redis
-
-from tollgate.link import USAGE, Link, Problem, explain, normalise
+from tollgate.link import USAGE, Link, Problem, normalise
 
 PURSES = ("balance", "held", "spent")
 MOST = 2**53 - 1
@@ -86,14 +84,9 @@ def _member(cells: Dict[str, str], surplus: int, line: int, names: str, key: str
 
 
 def apply(link: Link, members: List[Member], by: str) -> Iterator[List[Tuple[Member, Any]]]:
-    """Applies them, page by page; each with what the library answered: a list, or a text that says why not."""
+    """Applies them, page by page; each with what the library answered: a list, or an error."""
     for start in range(0, len(members), 1000):
         page = members[start:start + 1000]
-        with link.client.pipeline(transaction=False) as pipe:
-            for member in page:
-                flat = [part for pair in member.fields.items() for part in pair]
-                pipe.fcall("tollgate_member", 1, link.key("queue"), member.account, member.credits,
-                           member.key if member.credits else "", by, member.note, *flat)
-            answers = pipe.execute(raise_on_error=False)
-        yield [(member, explain(answer) if isinstance(answer, redis.RedisError) else answer)
-               for member, answer in zip(page, answers)]
+        yield list(zip(page, link.bulk([
+            link.command("member", member.account, member.credits, member.key if member.credits else "", by, member.note,
+                         *(part for pair in member.fields.items() for part in pair)) for member in page])))

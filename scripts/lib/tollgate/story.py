@@ -2,10 +2,10 @@
 
 import argparse
 import json
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from tollgate import terminal
-from tollgate.link import DONE, Link, Problem, add_options
+from tollgate.link import DONE, STATUSES, Link, Problem, add_options
 
 EVENTS = {"requested": "requested", "created": "accepted in Cal.com (BOOKING_CREATED)",
           "rescheduled": "rescheduled in Cal.com", "payment": "a payment began", "cancelled": "cancelled in Cal.com",
@@ -19,6 +19,7 @@ class Line(NamedTuple):
     ms: int
     order: int  # of what happened in the same millisecond
     text: str
+    more: Tuple[str, ...] = ()  # lines below it
 
 
 def find(link: Link, name: str) -> str:
@@ -53,19 +54,19 @@ def calls(b: Dict[str, str]) -> List[Dict[str, Any]]:
     return read
 
 
-def _decision(b: Dict[str, str]) -> str:
-    text = f"decided: {b['decision']}, cost {b.get('cost')}: {b.get('reason', '')}"
+def _decision(b: Dict[str, str]) -> Line:
+    more = [f"policy {b.get('policy', '')[:12]}, terms {b.get('terms', '')[:12] or 'none'}"]
     if b.get("account_was"):
         was = json.loads(b["account_was"])
-        text += "\n    the account was " + (
-            " ".join(f"{name}={value}" for name, value in sorted(was.items())) if was else "unknown")
-    return text + f"\n    policy {b.get('policy', '')[:12]}, terms {b.get('terms', '')[:12] or 'none'}"
+        more.insert(0, "the account was " + (
+            " ".join(f"{name}={value}" for name, value in sorted(was.items())) if was else "unknown"))
+    return Line(int(b["decided_ms"]), 2, f"decided: {b['decision']}, cost {b.get('cost')}: {b.get('reason', '')}", tuple(more))
 
 
 def story(b: Dict[str, str], moved: List[Dict[str, Any]]) -> List[Line]:
     lines = [Line(int(b[kind + "_ms"]), 0, f"event: {text}") for kind, text in EVENTS.items() if b.get(kind + "_ms")]
     if b.get("decided_ms"):
-        lines.append(Line(int(b["decided_ms"]), 2, _decision(b)))
+        lines.append(_decision(b))
     for entry in moved:
         source = f" from {entry['from']}" if entry.get("from") else ""
         lines.append(Line(entry["ms"], 3, f"credit: {entry['kind']} {entry['amount']}{source} (balance {entry['balance']}, held "
@@ -86,23 +87,25 @@ def explain(link: Link, options: argparse.Namespace) -> int:
     if options.json:
         terminal.print_json({"id": booking, "record": b, "movements": moved, "calls": calls(b)})
         return DONE
-    print(f"Booking {booking} ({b.get('uid', 'no uid')}) of {b.get('account', 'nobody')}")
-    print(f"  event type {b.get('event_type', '?')}, {terminal.when(int(b.get('start', 0)) * 1000)}")
+    terminal.say(f"Booking {booking} ({b.get('uid', 'no uid')}) of {b.get('account', 'nobody')}")
+    terminal.say(f"  event type {b.get('event_type', '?')}, {terminal.when(int(b.get('start', 0)) * 1000)}")
     for line in story(b, moved):
-        print(f"{terminal.when(line.ms)}.{line.ms % 1000:03d}  {line.text}")
-    print(f"Now: {STATES.get(b['state'], b['state'])}"
-          + (f", held {b['held']}" if b.get("held", "0") != "0" else "")
-          + (f", charged {b['charged']}" if b.get("charged", "0") != "0" else "")
-          + (f"; listed under {b['place']}" if b["place"] not in ("none", "active") else ""))
+        terminal.say(f"{terminal.when(line.ms)}.{line.ms % 1000:03d}  {line.text}")
+        for text in line.more:
+            terminal.say("    " + text)
+    terminal.say(f"Now: {STATES.get(b['state'], b['state'])}"
+                 + (f", held {b['held']}" if b.get("held", "0") != "0" else "")
+                 + (f", charged {b['charged']}" if b.get("charged", "0") != "0" else "")
+                 + (f"; listed under {b['place']}" if b["place"] not in ("none", "active") else ""))
     if b["place"] in ("retry", "dead") and b.get("last_error"):
-        print(f"  {b['last_error']}")
+        terminal.say(f"  {b['last_error']}")
     return DONE
 
 
 def main(arguments: Optional[List[str]]) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/explain", description="Everything that Tollgate knows of a booking, as a story with times.",
-        epilog="Exit status: 0 done, 1 there is no such booking, 2 wrong use, 3 Redis cannot be reached.")
+        epilog=STATUSES, allow_abbrev=False)
     add_options(parser)
     parser.add_argument("booking", help="its ID (48213, or 48213:<seat>), or Cal.com's uid")
     options = parser.parse_args(arguments)
