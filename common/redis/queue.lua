@@ -74,7 +74,7 @@ end
 local function is_older(ns, id, other)
   local function received(name)
     local ms = redis.pcall('HGET', ns .. 'booking:' .. name, 'received_ms')
-    return type(ms) == 'string' and tonumber(ms) or 0
+    return type(ms) == 'string' and tonumber(ms) or math.huge -- pushed by hand, and nothing to decide
   end
   local mine, theirs = received(id), received(other)
   if mine ~= theirs then

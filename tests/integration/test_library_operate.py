@@ -120,16 +120,17 @@ def test_what_waiting_workers_got_goes_back_in_order(library, order):
     assert [job.goal for job in library.take().jobs] == ["accept", "reject", "reject", "reject"]
 
 
-def test_the_order_is_that_of_arrival_not_of_names(library):
+@pytest.mark.parametrize("turns", ["ab", "ba"])
+def test_the_order_is_that_of_arrival_not_of_names(library, turns):
     library.record(30)
     library.client.hincrby(library.key("booking:30"), "received_ms", -5)
     library.record(4)
     library.pause()
     library.blmove("a")
     library.blmove("b")
-    library.take(worker="b")
+    library.take(worker=turns[0])
     library.push("by-hand")
-    library.take(worker="a")
+    library.take(worker=turns[1])
     assert library.queue() == ["30", "4", "by-hand"]
 
 
@@ -217,6 +218,19 @@ def test_a_refused_series_is_asked_for_as_a_whole_again(library):
     assert (again.series, library.purses()) == (True, (0, 3, 0))
     library.settle(again, "accepted", covers="series")
     assert library.purses() == (0, 0, 3)
+
+
+def test_of_a_refused_series_another_leads_when_the_lead_is_cancelled(library):
+    library.credit(balance=3)
+    gather(library, [1, 2, 3])
+    lead = library.take_one()
+    library.settle(lead, "refused", "403", covers="series")
+    library.requeue(lead.id)
+    library.record(lead.id, "cancelled", now_ms() + 5)
+    again = library.take_one()
+    assert again.id != lead.id and again.goal == "accept"
+    library.settle(again, "accepted", covers="series")
+    assert library.purses() == (1, 0, 2)
 
 
 def test_a_failed_one_that_the_host_accepts_is_looked_at(library):
