@@ -37,13 +37,16 @@
 --   deferred               how often the policy put the decision off
 --   calls                  the newest calls to Cal.com: `<began ms> <took ms> <call> <status> <class> <detail>`
 --   last_error
+--   mended                 what a person did when it was dead: `<ms> <requeued or discarded> <by> <note> <why it was
+--                          dead>`, between tabs
+--   requeued_ms            when that was done last, to have it tried again
 
 local booking = {}
 
 local NUMERIC = {
   'schema', 'start', 'end', 'first_ms', 'occurrences', 'deferred', 'events', 'received_ms', 'cost', 'held', 'charged',
   'decided_ms', 'settled_ms', 'taken_ms', 'act_ms', 'busy_until_ms', 'takes', 'attempts', 'requested_ms', 'created_ms', 'rescheduled_ms',
-  'payment_ms', 'cancelled_ms', 'cancelled_received_ms', 'rejected_ms',
+  'payment_ms', 'cancelled_ms', 'cancelled_received_ms', 'rejected_ms', 'requeued_ms',
 }
 
 local OPEN = { waiting = true, accepting = true, rejecting = true }
@@ -67,21 +70,25 @@ function booking.load(ns, id)
   return b
 end
 
--- Adds calls to Cal.com (lines, oldest first) to those that the booking remembers.
-function booking.add_calls(b, calls)
-  if not calls or calls == '' then
-    return
-  end
-  local lines = {}
-  for line in ((b.calls or '') .. '\n' .. calls):gmatch('[^\n]+') do
-    lines[#lines + 1] = line
-  end
-  booking.set(b, 'calls', table.concat(lines, '\n', math.max(1, #lines - CALLS_KEPT + 1)))
-end
-
 function booking.set(b, field, value)
   b[field] = value
   b.changes[field] = value
+end
+
+-- Adds lines (oldest first) to a field of which the newest `kept` are remembered.
+function booking.add_lines(b, field, added, kept)
+  local lines = {}
+  for line in ((b[field] or '') .. '\n' .. added):gmatch('[^\n]+') do
+    lines[#lines + 1] = line
+  end
+  booking.set(b, field, table.concat(lines, '\n', math.max(1, #lines - kept + 1)))
+end
+
+-- Adds calls to Cal.com (lines, oldest first; '' or nil: none).
+function booking.add_calls(b, calls)
+  if calls and calls ~= '' then
+    booking.add_lines(b, 'calls', calls, CALLS_KEPT)
+  end
 end
 
 function booking.new(now)
@@ -247,9 +254,9 @@ function booking.goal(b)
   end
 end
 
--- Nobody gains from asking Cal.com about a booking that began, unless it is young.
+-- Nobody gains from asking Cal.com about a booking that began, unless it is young, or a person wants it.
 function booking.is_hopeless(b, now)
-  return now >= math.max((b.start or 0) * 1000, b.received_ms + 86400000)
+  return now >= math.max((b.start or 0) * 1000, math.max(b.received_ms, b.requeued_ms or 0) + 86400000)
 end
 
 -- Which bookings an account has, held or accepted, until they are over.

@@ -305,6 +305,28 @@ local function plan_withdrawn(batch, id, b, old)
   end
 end
 
+-- A person discards an undecided booking: nothing is charged, and what the one that it replaces has is given
+-- back. Answers a writer, or nil and why that cannot be.
+function decide.plan_discarded(batch, id, b, by)
+  local old, movements = predecessor(batch, id, b), {}
+  if old and not old.wait then
+    accounts.add(movements, old.b.account, old.back, old.amount,
+      { booking = old.id, by = by, note = 'the reschedule to ' .. id .. ' was discarded' })
+  else
+    old = nil
+  end
+  local message = accounts.plan(batch, movements)
+  if message then
+    return nil, message
+  end
+  return function()
+    accounts.write(batch, movements)
+    write_predecessor(batch, old, 'rescheduled to ' .. id .. ', which was discarded; nothing is charged')
+    booking.set(b, 'reason', 'discarded by ' .. by .. ' before it was decided; nothing is charged')
+    booking.close(batch.ns, id, b, 'failed', batch.now, batch.counts)
+  end
+end
+
 -- ---- Decided ----
 
 -- Accepted by hand before we decided: charged if the credit is there, else waived. What the booking

@@ -15,7 +15,9 @@
 --   decide       an undecided booking: what it replaces, whether it is a twin, the policy, the hold
 --   series       recurring bookings, decided together
 --   record, take, settle   the three big steps
---   book         what an operator does to an account; functions registers everything
+--   book         what an operator does to an account
+--   operate      what an operator does to the queue: pause, resume, requeue, discard
+--   functions    registers everything
 --
 -- Rules for all of them:
 --   * KEYS[1] is always `{namespace}:queue`; every other key is derived from its hash tag, so all
@@ -57,8 +59,16 @@ local SERIES_WAIT_MOST_MS = 300000
 -- In observe mode a booking that is to be acted on waits so long (ms) until it is looked at again.
 local OBSERVE_AGAIN_MS = 60000
 
--- How many calls to Cal.com a booking remembers.
+-- How many calls to Cal.com a booking remembers, and how often it was requeued or discarded.
 local CALLS_KEPT = 20
+local MENDED_KEPT = 10
+
+-- While the queue is paused a worker asks again after this long (ms).
+local PAUSE_AGAIN_MS = 2000
+
+-- So many names at most may stand in the queue before one that is put back where it was: one for each
+-- worker that waited for work when the queue was paused.
+local PUT_BACK_MOST = 64
 
 -- After a worker left with a booking in hand, for how long (ms, from its take) its call to Cal.com may
 -- still run: the next one may look at once, but asks for nothing before.

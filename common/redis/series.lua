@@ -277,6 +277,23 @@ function series.wake(ns, waiting, now, keep_ms)
   end
 end
 
+-- Cal.com refused the lead, and a person wants it tried again: there is no verdict any more. Answers those that
+-- failed with it, {id, b} in order of start.
+function series.reopen(ns, id, b)
+  local list = {}
+  if not booking.is_in_series(b) then
+    return list
+  end
+  redis.call('HDEL', ns .. 'series:' .. b.series, 'verdict')
+  for _, member in ipairs(load_series(ns, b.series).members) do
+    local follower = member.id ~= id and booking.load(ns, member.id)
+    if follower and follower.lead == id and follower.state == 'failed' and follower.place == 'none' then
+      list[#list + 1] = { id = member.id, b = follower }
+    end
+  end
+  return list
+end
+
 -- The lead is settled but they are not: the first of them leads the rest.
 function series.pass_on(ns, followers, now, keep_ms)
   local lead = followers[1] and followers[1].id

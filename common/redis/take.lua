@@ -199,6 +199,16 @@ local function take_batch(batch, want)
   return jobs
 end
 
+-- The queue is paused: what a blocking pop took off it goes back. Answers no jobs.
+local function take_nothing(batch)
+  batch.hold, batch.hold_ms = 'paused', PAUSE_AGAIN_MS
+  for _, id in ipairs(laid_down(batch.ns, batch.name)) do
+    redis.call('LREM', batch.active, 1, id)
+    queue.put_back(batch.ns, id)
+  end
+  return {}
+end
+
 -- How long until the next retry is due, in ms; -1 when none waits.
 local function next_due(batch)
   local first = redis.call('ZRANGE', batch.ns .. 'retry', 0, 0, 'WITHSCORES')
@@ -246,6 +256,8 @@ local function take(keys, args)
   local jobs
   if seq == last then
     jobs = repeat_take(batch, before[2] or '')
+  elseif queue.is_paused(ns) then
+    jobs = take_nothing(batch)
   else
     local policy, message = policy_host.current(ns)
     if not policy then

@@ -135,6 +135,18 @@ class Library:
     def leave(self, worker: str = "w") -> int:
         return self.call("leave", worker, KEEP_MS)
 
+    def pause(self, by: str = "nora", note: str = "") -> List[str]:
+        return self.call("pause", by, note)
+
+    def resume(self, by: str = "nora") -> List[str]:
+        return self.call("resume", by)
+
+    def requeue(self, *ids: Any, by: str = "nora", note: str = "", keep_ms: Any = KEEP_MS) -> List[str]:
+        return self.call("requeue", by, note, keep_ms, *ids)
+
+    def discard(self, *ids: Any, by: str = "nora", note: str = "", keep_ms: Any = KEEP_MS) -> List[str]:
+        return self.call("discard", by, note, keep_ms, *ids)
+
     def install(self, text: str, source: str = "file") -> List[str]:
         return self.call("policy", text, source)
 
