@@ -114,10 +114,7 @@ local function plan(batch, id)
     return item
   end
   if batch.observe and b.state ~= 'waiting' and booking.needs_attention(b) then
-    item.write = function()
-      booking.set(b, 'last_error', 'TOLLGATE_MODE=observe: nothing is acted on')
-      decide.put_off(batch, id, b, OBSERVE_AGAIN_MS)
-    end
+    item.write = decide.leave_be(batch, id, b)
   elseif PLAN[b.state] and not b.is_planned then
     b.is_planned = true
     item.write = PLAN[b.state](batch, id, b)
