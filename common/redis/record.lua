@@ -11,7 +11,9 @@ local function link_reschedule(ns, id, b, now, keep_ms)
       redis.call('SET', ns .. 'successor:' .. b.reschedule_uid, id, 'PX', integer(keep_ms))
     elseif old.successor == nil then
       booking.set(old, 'successor', id)
-      if old.state == 'accepting' or (old.state == 'waiting' and old.first_seen) then
+      if old.state == 'accepting' or (old.state == 'waiting' and old.first_seen)
+        or (old.state == 'accepted' and b.decision)
+      then
         queue.add(ns, old_id, old)
       end
       booking.save(ns, old_id, old, now, keep_ms)

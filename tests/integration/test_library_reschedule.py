@@ -380,3 +380,22 @@ def test_while_observing_nobody_takes_over_what_the_old_one_has(library, kind):
     library.take()
     assert library.state(2) == ("accepting" if kind == "requested" else "cancelled")
     assert library.purses() == ((0, 1, 0) if kind == "requested" else (1, 0, 0))
+
+
+@pytest.mark.parametrize("cost", [0, 1])
+def test_a_reschedule_that_was_decided_before_it_was_known_to_be_one(library, cost):
+    """The host's confirm tells no rescheduleUid, and overtook the request. The old one is paid back."""
+    library.credit(balance=2)
+    library.terms(cost=cost)
+    accept(library)
+    library.record(2, "created", requires_confirmation="yes")
+    assert library.take().jobs == []
+    assert library.purses() == (2 - 2 * cost, 0, 2 * cost)
+    reschedule(library, created=now_ms() - 1000)
+    assert library.take(mode="observe").jobs == []
+    assert library.state(1) == "accepted"
+    library.client.zadd(library.key("retry"), {"1": 0})
+    assert library.take().jobs == []
+    assert (library.state(1), library.state(2)) == ("cancelled", "accepted")
+    assert library.booking(1)["reason"] == f"rescheduled to 2; {cost} refunded"
+    assert library.purses() == (2 - cost, 0, cost)
