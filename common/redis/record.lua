@@ -16,7 +16,7 @@ end
 -- whichever is heard of first.
 local function link_reschedule(ns, id, b, now, keep_ms)
   if b.changes.reschedule_uid and b.reschedule_uid ~= b.uid then
-    local old_id = seats.resolve(ns, redis.call('GET', ns .. 'uid:' .. b.reschedule_uid), b.email)
+    local old_id = seats.resolve(ns, redis.call('GET', ns .. 'uid:' .. b.reschedule_uid), b.email, id)
     local old = old_id and old_id ~= id and booking.load(ns, old_id)
     if not old then
       redis.call('SET', ns .. 'successor:' .. b.reschedule_uid, id, 'PX', integer(keep_ms))
@@ -25,7 +25,9 @@ local function link_reschedule(ns, id, b, now, keep_ms)
     end
     if old and old.successor == nil then
       booking.set(old, 'successor', id)
-      if old.state == 'accepting' or (old.state == 'waiting' and old.first_seen) then
+      if old.state == 'accepting' or (old.state == 'waiting' and old.first_seen)
+        or (old.state == 'accepted' and b.decision)
+      then
         queue.add(ns, old_id, old)
       end
       booking.save(ns, old_id, old, now, keep_ms)
@@ -85,6 +87,11 @@ local function record_one(ns, id, kind, created_ms, fields, now, keep_ms, counts
     -- Over before we heard of it: a tombstone, so that a late request charges nobody.
     booking.close(ns, id, b, kind, now, counts)
     booking.set(b, 'reason', kind .. ' in Cal.com before a request was seen')
+  elseif b.changes.first_seen and b.reschedule_uid and not OPEN[b.state] and not b.decision then
+    -- It replaced another one: what that has is given back, or kept, by whoever takes this one.
+    booking.set(b, 'state', 'waiting')
+    queue.add(ns, id, b)
+    answer = 'queued'
   elseif booking.is_news(b, kind) then
     queue.add(ns, id, b)
     answer = 'queued'

@@ -62,7 +62,8 @@ local SETTLE = {
   },
 }
 
--- A booking that was final before: only a host's late yes changes it.
+-- A booking that was final before: only a host's late yes changes it. Not so when it was rescheduled since
+-- that was asked.
 local RESURRECTED = SETTLE.rejecting.accepted
 
 local OUTCOMES = { accepted = true, rejected = true, cancelled = true, gone = true, refused = true }
@@ -182,7 +183,7 @@ local function settle(keys, args)
   local state = b.state
   local by_state = SETTLE[state]
   local rule = by_state and by_state[outcome]
-  if not by_state and outcome == 'accepted' and state ~= 'accepted' then
+  if not by_state and outcome == 'accepted' and state ~= 'accepted' and not b.successor then
     rule = RESURRECTED
   end
   local followers, waiting = series.companions(ns, id, b)

@@ -4,18 +4,24 @@
 -- A planner for each state answers a function that writes what is to be done, or nil.
 local PLAN = { waiting = decide.plan }
 
+-- What an accepted booking was charged is given back, or kept, when it was cancelled; and given back when it
+-- turned out to be replaced by one that was decided alone.
 function PLAN.accepted(batch, id, b)
-  if not booking.is_withdrawn_for_good(b) then
-    return nil
-  end
   local heir = b.successor and batch.load(b.successor)
   if heir and heir.state == 'waiting' then
     return nil -- its decision takes the charge over
   end
+  local replaced = heir and heir.decision and heir.state ~= 'observed'
+  if not replaced and not booking.is_withdrawn_for_good(b) then
+    return nil
+  elseif batch.observe then
+    return decide.leave_be(batch, id, b)
+  end
+  local why = replaced and 'rescheduled to ' .. b.successor or 'cancelled'
   local amount, movements = b.charged or 0, {}
-  local refund = decide.is_refundable(batch, b)
+  local refund = replaced or decide.is_refundable(batch, b)
   if refund then
-    accounts.add(movements, b.account, 'refund', amount, { booking = id, note = 'cancelled' })
+    accounts.add(movements, b.account, 'refund', amount, { booking = id, note = why })
   end
   local message = accounts.plan(batch, movements)
   if message then
@@ -25,7 +31,7 @@ function PLAN.accepted(batch, id, b)
     if refund then
       accounts.write(batch, movements)
       booking.set(b, 'charged', 0)
-      booking.set(b, 'reason', 'cancelled; ' .. integer(amount) .. ' refunded')
+      booking.set(b, 'reason', why .. '; ' .. integer(amount) .. ' refunded')
     else
       booking.set(b, 'reason', 'cancelled too late for a refund; ' .. integer(amount) .. ' kept')
     end
@@ -117,10 +123,7 @@ local function plan(batch, id)
     return item
   end
   if batch.observe and b.state ~= 'waiting' and booking.needs_attention(b) then
-    item.write = function()
-      booking.set(b, 'last_error', 'TOLLGATE_MODE=observe: nothing is acted on')
-      decide.put_off(batch, id, b, OBSERVE_AGAIN_MS)
-    end
+    item.write = decide.leave_be(batch, id, b)
   elseif PLAN[b.state] and not b.is_planned then
     b.is_planned = true
     item.write = PLAN[b.state](batch, id, b)

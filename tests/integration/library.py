@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 import redis
 
+import invariants
 from harness import ROOT
 
 DAY_S = 86400
@@ -238,65 +239,26 @@ class Library:
         """Everything in the namespace, to show that a call changed nothing."""
         raw = redis.Redis(connection_pool=redis.ConnectionPool(
             **{**self.client.connection_pool.connection_kwargs, "decode_responses": False}))
-        with raw:
-            return {key: (raw.dump(key), raw.execute_command("PEXPIRETIME", key))
-                    for key in self.keys() if stats or key != self.key("stats")}
+        keys = [key for key in self.keys() if stats or key != self.key("stats")]
+        with raw, raw.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.dump(key).execute_command("PEXPIRETIME", key)
+            told = pipeline.execute()
+        return dict(zip(keys, zip(told[::2], told[1::2])))
 
     # ---- What must hold after every test ----
 
-    def check_books(self) -> None:
-        """granted = Σ adjust = balance + held + spent, after every entry and in the hash."""
-        for key in self.keys("ledger:"):
-            account = key.split(":ledger:", 1)[1]
-            entries = self.client.xrange(key)
-            granted = 0
-            for entry_id, entry in entries:
-                granted += int(entry["amount"]) if entry["kind"] in ("adjust", "grant") else 0
-                total = sum(int(entry[purse]) for purse in ("balance", "held", "spent"))
-                assert total == granted, f"{account}: the book is off at {entry_id} {entry}"
-            changed_since = self.by_hand.get(account) == entries[-1][0]
-            if not changed_since and self.client.exists(self.key("credit:" + account)):
-                newest = tuple(int(entries[-1][1][p]) for p in ("balance", "held", "spent"))
-                assert self.purses(account) == newest, f"{account}: the ledger does not explain it"
+    def view(self) -> invariants.View:
+        return invariants.read_view(self.client, self.key(""))
 
     def check_holds(self) -> None:
-        """What bookings hold and have been charged is what the ledgers say they do and have."""
-        moved: Dict[str, List[int]] = {}
-        signs = {"hold": (1, 0), "capture": (-1, 1), "release": (-1, 0), "refund": (0, -1), "move": (1, 0)}
-        for key in self.keys("ledger:"):
-            spent = 0
-            for _, entry in self.client.xrange(key):
-                if entry["kind"] == "move":  # out of what the old booking held, or had been charged
-                    was_charged = int(entry["spent"]) < spent
-                    moved[entry["from"]][1 if was_charged else 0] -= int(entry["amount"])
-                spent = int(entry["spent"])
-                held, charged = signs.get(entry["kind"], (0, 0))
-                sums = moved.setdefault(entry["booking"], [0, 0])
-                sums[0] += held * int(entry["amount"])
-                sums[1] += charged * int(entry["amount"])
-        for id_, b in self.bookings().items():
-            told = [int(b.get("held", 0)), int(b.get("charged", 0))]
-            assert told == moved.get(id_, [0, 0]), f"booking {id_} and the ledger disagree: {b}"
-
-    def bookings(self) -> Dict[str, Dict[str, str]]:
-        return {key.split(":booking:", 1)[1]: self.client.hgetall(key) for key in self.keys("booking:")}
+        invariants.check_holds(self.view())
 
     def check_places(self) -> None:
-        """Each name is in one place at most, and its record says which."""
-        found: Dict[str, List[str]] = {}
-        places = {"queue": self.queue(), "retry": self.retries(), "dead": self.dead()}
-        for key in self.keys("active:"):
-            places[key.split("}:", 1)[1]] = self.client.lrange(key, 0, -1)
-        for place, names in places.items():
-            for name in names:
-                found.setdefault(name, []).append(place)
-        for id_, b in self.bookings().items():
-            place = b["place"]
-            if place == "active":
-                place = "active:" + b["token"].rsplit("/", 1)[0]
-            assert found.get(id_, []) == ([] if place == "none" else [place]), f"booking {id_}: {b}"
+        invariants.check_places(self.view())
 
     def check(self) -> None:
-        self.check_books()
-        self.check_holds()
-        self.check_places()
+        view = self.view()
+        invariants.check_books(view, self.by_hand)
+        invariants.check_holds(view)
+        invariants.check_places(view)
