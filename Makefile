@@ -81,7 +81,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration coverage install clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration mutants coverage install clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -150,6 +150,12 @@ unit: $(tests)  ## the unit tests (cmocka)
 integration: $(programs)  ## the integration tests (pytest, a Redis of their own)
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
 	    $(PYTHON) -m pytest -q $(PYTEST_JOBS) tests/integration $(PYTEST_ARGS)
+
+## ROWS=twins…       the rows of real life that `make mutants` takes (tests/mutants/real_life.py); none: all
+ROWS ?=
+
+mutants: $(programs)  ## that end-to-end tests fail when the line of the Redis library they are for is taken out
+	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/mutants/run $(ROWS)
 
 coverage:  ## runs the tests with V=cov and prints the lines covered per file
 	@$(MAKE) --no-print-directory V=cov check

@@ -128,7 +128,8 @@ def check_places(view: View, pushed: Any = ()) -> None:
         where = found.get(id_, [])
         # Out of the queue a blocking pop lays a name into a worker's list, and tells nobody.
         laid_down = place == "queue" and len(where) == 1 and where[0].startswith("active:")
-        assert where == ([] if place == "none" else [place]) or laid_down or id_ in pushed, f"booking {id_}: {b} {where}"
+        told = [] if place == "none" else [place]
+        assert where == told or laid_down or id_ in pushed, f"booking {id_}: {b} {where}"
 
 
 # ---- What must hold where nobody has written into a booking ----
@@ -185,11 +186,13 @@ def check_decisions(view: View, decided: Dict[str, Fields], reopened: Counter[st
 
 
 def check_links(view: View) -> None:
-    """A booking and the one that replaces it do not both have the member's credit, once that one is decided."""
+    """A booking and the one that replaces it do not both have the member's credit, once that one is decided, or
+    somebody will look at the old one."""
     by_uid = {b["uid"]: id_ for id_, b in view.bookings.items() if "uid" in b and "seat" not in b}
     for id_, b in view.bookings.items():
         old = view.bookings.get(by_uid.get(b.get("reschedule_uid", ""), ""))
-        if old and old is not b and old.get("account") == b.get("account") and b["state"] not in ("waiting", "observed"):
+        linked = old and old is not b and old.get("account") == b.get("account") and old["place"] == "none"
+        if linked and b["state"] not in ("waiting", "observed"):
             both = [amount(one, "held") + amount(one, "charged") for one in (old, b)]
             assert 0 in both, f"booking {id_} and the one it replaces are both paid for: {b} {old}"
 
@@ -201,10 +204,11 @@ def _is_by_hand(b: Fields) -> bool:
 
 
 def check_successors(view: View) -> None:
-    """What was rescheduled is over, once the booking that replaces it is decided or withdrawn."""
+    """What was rescheduled is over once the booking that replaces it is decided or withdrawn, or somebody will
+    look at it."""
     for id_, b in view.bookings.items():
         heir = view.bookings.get(b.get("successor", ""))
-        if heir and heir["state"] not in ("waiting", "observed"):
+        if heir and heir["state"] not in ("waiting", "observed") and b["place"] == "none":
             goes_on = b["state"] == "accepted" and b.get("decision") == "accept" and not _is_by_hand(b)
             assert not goes_on, f"booking {id_} goes on, and was rescheduled: {b} {heir}"
 

@@ -17,11 +17,16 @@ LUA = ROOT / "common" / "redis"
 DEFAULT_POLICY = (LUA / "policy.lua").read_text()
 
 
-def library_text() -> str:
-    """The parts joined as the Makefile joins them, so that no build is needed."""
+def library_parts() -> Dict[str, str]:
+    """File name → text, in the order in which the Makefile joins them."""
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     parts = re.search(r"^REDIS_LIBRARY = (.*)$", makefile, re.M).group(1).split()
-    return "".join((LUA / part).read_text() for part in parts)
+    return {part: (LUA / part).read_text() for part in parts}
+
+
+def library_text() -> str:
+    """The whole library, so that no build is needed."""
+    return "".join(library_parts().values())
 
 
 def load_library(client: redis.Redis) -> None:

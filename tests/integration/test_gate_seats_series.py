@@ -3,7 +3,7 @@
 import pytest
 
 from harness import now_iso, wait_for
-from outcomes import ANN, BOB, BOTH, purses
+from outcomes import ANN, BOB, BOTH, CONFIRM, DECLINE, purses
 
 SLOT = {"eventTypeId": 1300, "start": now_iso(7 * 86400)}
 SEATS = ["--event-type", "1300:requires-confirmation:seats=10"]
@@ -38,6 +38,7 @@ def seats(gate, id):
 def test_each_seat_is_its_members_charge(seat_gate, generation):
     gate = seat_gate(generation)
     ann, bob = take_seat(gate, ANN), take_seat(gate, BOB)
+    gate.wait_idle()
     assert ann["id"] == bob["id"]
     assert (purses(gate, ANN), purses(gate, BOB)) == ((1, 0, 1), (1, 0, 1))
     assert seats(gate, ann["id"]) == {ANN: "accepted", BOB: "accepted"}
@@ -126,8 +127,11 @@ def test_a_series_is_decided_as_a_whole(make_gate, dialect, credits, state):
     assert [gate.wait_settled(id)["state"] for id in ids] == [state] * 3
     spent = 3 if state == "accepted" else 0
     assert purses(gate) == (credits - spent, 0, spent)
-    asked = [call for id in ids for call in gate.fake.calls(id) if call["action"] != "get"]
-    assert len(asked) == (1 if dialect == "v2" else 3)
+    gate.wait_idle()
+    called = sorted([call["action"] for call in gate.fake.calls(id)] for id in ids)
+    asked = ["get", "get", (CONFIRM if state == "accepted" else DECLINE)[dialect]]
+    # Each is looked up once to see which series it is in; v2 is asked for all by one of them.
+    assert called == ([["get"], ["get"], asked] if dialect == "v2" else [asked] * 3)
 
 
 def test_one_whose_webhook_is_lost_is_not_waited_for(make_gate):

@@ -62,8 +62,8 @@ EVENT_TYPE = sampled_from("123")
 START = sampled_from([0, 1, 2])
 WORKER = integers(0, 1)
 WANTED = fixed_dictionaries({
-    "how": sampled_from(["requested", "requested", "click", "series", "seats", "seat again", "guide", "paid", "payment", "nobody's",
-                         "by hand"]),
+    "how": sampled_from(["requested", "requested", "click", "series", "seats", "seat again", "guide", "paid", "payment",
+                         "nobody's", "by hand"]),
     "account": ACCOUNT, "other": ACCOUNT, "event_type": EVENT_TYPE, "start": START, "count": integers(2, 4)})
 
 
@@ -119,7 +119,8 @@ class History(RuleBasedStateMachine):
                         if ":" in id_ and {"cancelled_ms", "rejected_ms"} & b.keys())
         assert not freed - self.freed, f"Cal.com did not free these seats: {freed - self.freed}"
 
-    @initialize(first=lists(WANTED, min_size=1, max_size=3), settled=booleans(), ann=integers(0, 12), bob=integers(0, 12),
+    @initialize(first=lists(WANTED, min_size=1, max_size=3), settled=booleans(),
+                ann=integers(0, 12), bob=integers(0, 12),
                 endings=fixed_dictionaries({goal: sampled_from(outcomes) for goal, outcomes in OUTCOMES.items()}))
     def begin(self, first: List[Dict[str, Any]], settled: bool, ann: int, bob: int, endings: Dict[str, str]) -> None:
         self.library.install(DEFAULT_POLICY, "default")
@@ -182,9 +183,9 @@ class History(RuleBasedStateMachine):
 
     def take_a_seat_again(self) -> None:
         """Who was freed last, or left, sits down in the same slot."""
-        free = [made for made in self.made if made.slot and {"cancelled", "rejected"} & made.after and "again" not in made.after]
-        if free:
-            made = free.pop()
+        free = [made for made in self.made if made.slot and {"cancelled", "rejected"} & made.after]
+        made = free.pop() if free else None
+        if made and "again" not in made.after:
             made.after.add("again")
             self.take_seats(made.slot, [made.fields["email"]], False, event_type=made.fields["event_type"], start=0)
 
@@ -211,7 +212,7 @@ class History(RuleBasedStateMachine):
         if "rescheduled" in old.after:
             return
         old.after.add("rescheduled")
-        fields = {name: value for name, value in old.fields.items() if name not in ("uid", "reschedule_uid", "occurrences")}
+        fields = {name: value for name, value in old.fields.items() if name != "occurrences"}
         fields.update(start=self.starts[start] + 3600, end=self.starts[start] + 7200, reschedule_uid=old.fields["uid"])
         fields.update({"account": account, "email": account} if account and not old.slot else {})
         fields.update({"event_type": event_type} if event_type else {})
@@ -390,7 +391,8 @@ class History(RuleBasedStateMachine):
         try:
             call(*args, **fields)
         except redis.ResponseError as error:
-            assert any(part in str(error) for part in ("less than", "no account", "not a whole number", "used for this"))
+            parts = ("less than", "no account", "not a whole number", "used for this")
+            assert any(part in str(error) for part in parts), error
 
     def change_account(self, what: str, account: str, amount: int) -> None:
         library = self.library
