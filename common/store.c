@@ -53,6 +53,10 @@ store_classify(struct store *store, enum redis_result result, const struct redis
     if (!lost) {
         log_warn("redis answered with an error", log_s("error", text));
     }
+    if (starts_with(text, "READONLY")) {
+        /* It became a replica. Its name, looked up anew, may lead to the one that took over. */
+        redis_link_reset(store->link, "it is a replica that cannot be written to");
+    }
     return lost ? STORE_UNSENT : STORE_ERROR;
 }
 
@@ -181,6 +185,9 @@ on_link_ready(void *arg)
 {
     struct store *store = arg;
     store->loaded = false;
+    if (store->handlers.checked != NULL) {
+        store_check_start(store);
+    }
     prepare(store);
 }
 
@@ -215,6 +222,10 @@ store_new(struct event_base *base, const struct config *config,
     (void)snprintf(store->fresh_ms, STORE_NUMBER_SIZE, "%" PRId64, config->fresh_ms);
     (void)snprintf(store->lease_ms, STORE_NUMBER_SIZE, "%" PRId64, config->lease_ms);
     store->mode = config->mode;
+    store->strict = config->strict;
+    (void)snprintf(store->wait_replicas, STORE_NUMBER_SIZE, "%" PRId64, config->wait_replicas);
+    STAILQ_INIT(&store->confirms_asked);
+    STAILQ_INIT(&store->confirms_next);
     store->queue_key = make_key(config->ns, "queue");
     store->malformed_key = make_key(config->ns, "malformed");
     if (store->queue_key != NULL && store->malformed_key != NULL) {

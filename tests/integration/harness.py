@@ -280,8 +280,10 @@ class Daemon(Program):
         return self.http.get(self.admin + path, timeout=timeout)
 
     def is_ready(self) -> bool:
+        """With Redis: an ingest that only spools says so."""
         try:
-            return self.get("/readyz").status_code == 200
+            answer = self.get("/readyz")
+            return (answer.status_code, answer.text) == (200, "ready\n")
         except requests.RequestException:
             return False
 
