@@ -71,13 +71,31 @@ become_ready(struct store *store)
     }
 }
 
+/* What passes by itself, or when somebody looks after Redis. Anything else is ours to set right. */
+static bool
+is_passing(const char *error)
+{
+    static const char *const PASSING[] = { "LOADING ",    "BUSY ",        "OOM ",     "READONLY ",
+                                           "MASTERDOWN ", "CLUSTERDOWN ", "MISCONF ", "TRYAGAIN " };
+    for (size_t i = 0; i < sizeof PASSING / sizeof PASSING[0]; i++) {
+        if (starts_with(error, PASSING[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 prepare_failed(struct store *store, const char *step, enum redis_result result,
                const struct redis_reply *reply)
 {
     if (result == REDIS_DONE) {
-        log_error("redis cannot be prepared", log_s("step", step),
-                  log_s("error", redis_reply_text(reply)));
+        const char *error = redis_reply_text(reply);
+        if (is_passing(error)) {
+            log_warn("redis cannot be prepared yet", log_s("step", step), log_s("error", error));
+        } else {
+            log_error("redis cannot be prepared", log_s("step", step), log_s("error", error));
+        }
         redis_link_reset(store->link, "cannot be prepared");
     }
 }

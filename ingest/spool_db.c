@@ -34,13 +34,14 @@ static const char *const SQL[STATEMENTS] = {
              "pragma_freelist_count, pragma_page_size",
 };
 
-/* auto_vacuum works only from the first table on. FULL: a commit is on the disk when it returns. */
-static const char SETTINGS[] = "PRAGMA auto_vacuum = INCREMENTAL;"
-                               "PRAGMA journal_mode = WAL;"
+/* FULL: a commit is on the disk when it returns. */
+static const char SETTINGS[] = "PRAGMA journal_mode = WAL;"
                                "PRAGMA synchronous = FULL;"
                                "PRAGMA journal_size_limit = 4194304;";
 
+/* auto_vacuum works only from the first table on. */
 static const char TABLES[] =
+    "PRAGMA auto_vacuum = INCREMENTAL;"
     "BEGIN IMMEDIATE;"
     "CREATE TABLE events (seq INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, "
     "event BLOB NOT NULL);"
@@ -145,15 +146,17 @@ check_whole(struct spool_db *db)
 }
 
 static enum spool_db_result
-prepare_tables(struct spool_db *db)
+run_script(struct spool_db *db, const char *name, const char *script)
 {
-    enum spool_db_result result = check_whole(db);
-    if (result != SPOOL_DB_OK) {
-        return result;
-    }
+    return judge(db, name, sqlite3_exec(db->handle, script, NULL, NULL, NULL));
+}
+
+static enum spool_db_result
+check_form(struct spool_db *db)
+{
     int64_t schema = ask_number(db, "PRAGMA user_version");
     if (schema == 0 && ask_number(db, "SELECT count(*) FROM sqlite_master") == 0) {
-        return judge(db, "make tables", sqlite3_exec(db->handle, TABLES, NULL, NULL, NULL));
+        return run_script(db, "make tables", TABLES);
     }
     if (schema != SPOOL_DB_SCHEMA) {
         (void)snprintf(db->error, sizeof db->error,
@@ -163,21 +166,27 @@ prepare_tables(struct spool_db *db)
                        schema, SPOOL_DB_SCHEMA);
         return SPOOL_DB_FOREIGN;
     }
-    return judge(db, "second chance", sqlite3_exec(db->handle, SECOND_CHANCE, NULL, NULL, NULL));
+    return SPOOL_DB_OK;
 }
 
+/* Nothing is written before it is known what file it is. */
 static enum spool_db_result
 prepare(struct spool_db *db)
 {
     (void)sqlite3_busy_timeout(db->handle, BUSY_MS);
-    int code = sqlite3_exec(db->handle, SETTINGS, NULL, NULL, NULL);
-    enum spool_db_result result = judge(db, "settings", code);
+    enum spool_db_result result = check_whole(db);
     if (result == SPOOL_DB_OK) {
-        result = prepare_tables(db);
+        result = check_form(db);
+    }
+    if (result == SPOOL_DB_OK) {
+        result = run_script(db, "settings", SETTINGS);
+    }
+    if (result == SPOOL_DB_OK) {
+        result = run_script(db, "second chance", SECOND_CHANCE);
     }
     for (size_t i = 0; result == SPOOL_DB_OK && i < STATEMENTS; i++) {
-        code = sqlite3_prepare_v3(db->handle, SQL[i], -1, SQLITE_PREPARE_PERSISTENT,
-                                  &db->statements[i], NULL);
+        int code = sqlite3_prepare_v3(db->handle, SQL[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                      &db->statements[i], NULL);
         result = judge(db, SQL[i], code);
     }
     return result;
@@ -327,11 +336,13 @@ spool_db_probe(struct spool_db *db)
 bool
 spool_db_shrink(struct spool_db *db)
 {
-    if (ask_number(db, "PRAGMA freelist_count") <= 0) {
-        return false;
+    if (ask_number(db, "PRAGMA freelist_count") > 0) {
+        return run_script(db, "shrink", "PRAGMA incremental_vacuum(" SHRINK_STEP ")") ==
+               SPOOL_DB_OK;
     }
-    return sqlite3_exec(db->handle, "PRAGMA incremental_vacuum(" SHRINK_STEP ")", NULL, NULL,
-                        NULL) == SQLITE_OK;
+    /* What was given up leaves the file when the journal is brought into it. */
+    (void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    return false;
 }
 
 /* ---- Reading ---- */
