@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import House, Ingest, RedisServer, now_iso, sample, wait_for
+from harness import Ingest, now_iso, sample, wait_for
 from outage import Stream
 from wire import Door, request, webhook
 
