@@ -157,7 +157,7 @@ end
 
 -- An error about this one event. Any other (NOPERM, …) is about Redis and would meet the next one as well.
 local function is_about_event(message)
-  return message:match('^%S+') == 'ERR' or message:match('^WRONGTYPE') or message:match('^@?user_function')
+  return message:match('^ERR tollgate:') or message:match('^WRONGTYPE') or message:match('^@?user_function:%d')
 end
 
 -- Several events that waited in a spool, in their order, up to the first that fails.
