@@ -30,9 +30,9 @@ report(struct store *store, const struct redis_check *check)
         bool is_new = risks[i] != NULL && risks[i] != store->check.said[i];
         store->check.said[i] = risks[i];
         safe = safe && risks[i] == NULL;
+        bool too_old = i == RISK_VERSION && check->version != NULL;
         if (is_new) {
-            log_write(store->strict || i == RISK_VERSION ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN,
-                      risks[i],
+            log_write(store->strict || too_old ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, risks[i],
                       (const struct log_field[]){ { 0 }, log_s("version", check->version) }, 2);
         }
     }

@@ -44,8 +44,9 @@ enter_trouble(struct spool *spool, enum spool_trouble trouble, const char *error
     if (is_news) {
         spool->told_mono_ms = clock_mono_ms();
         log_error(trouble == TROUBLE_FULL
-                      ? "the spool has reached TOLLGATE_SPOOL_MAX: webhooks are answered with 503"
-                      : "the spool cannot be written: webhooks are answered with 503",
+                      ? "the spool has reached TOLLGATE_SPOOL_MAX: webhooks that need it are "
+                        "answered with 503"
+                      : "the spool fails: webhooks that need it are answered with 503",
                   log_s("folder", spool->folder), log_s("error", error));
     }
 }

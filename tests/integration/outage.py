@@ -1,12 +1,14 @@
-"""A steady stream of webhooks, whatever ingest does with them: at a given rate, each sent when it is due."""
+"""Ingest without Redis: what is in its spool, and a steady stream of webhooks, each sent when it is due."""
 
 import socket
+import sqlite3
 import threading
 import time
-from typing import List, Set, Tuple
+from pathlib import Path
+from typing import Iterable, List, Set, Tuple
 
-from harness import TIMEOUT
-from wire import Wire, request, webhook
+from harness import TIMEOUT, wait_for
+from wire import Door, Wire, request, webhook
 
 LANES = 64  # connections: so many may wait for an answer at a time
 PLACE = 900000000001
@@ -16,6 +18,34 @@ BODY = webhook(PLACE, **{"payload.uid": f"uid-{PLACE}"})
 def request_of(id: int) -> bytes:
     """webhook(id) without reading the sample anew each time."""
     return request(BODY.replace(str(PLACE).encode(), str(id).encode()))
+
+
+def spool_folder(door: Door) -> Path:
+    return door.ingest.folder / "spool"
+
+
+def wait_away(door: Door) -> None:
+    wait_for(lambda: "redis is away" in door.ingest.get("/readyz").text, what="/readyz to say so")
+
+
+def ask_all(door: Door, ids: Iterable[int], status: int = 202) -> None:
+    """One after the other, each on a connection of its own and so on any thread."""
+    for id in ids:
+        assert door.ask(webhook(id)).status == status, id
+
+
+def spool_up(door: Door, ids: Iterable[int]) -> None:
+    """Redis dies, and these are in the spool."""
+    ids = list(ids)
+    door.redis.kill9()
+    wait_away(door)
+    ask_all(door, ids)
+    assert door.count("spool_entries") == len(ids)
+
+
+def rows(door: Door, table: str = "events") -> List[Tuple]:
+    with sqlite3.connect(f"file:{spool_folder(door)}/spool.db?mode=ro", uri=True) as db:
+        return db.execute(f"SELECT * FROM {table} ORDER BY seq").fetchall()
 
 
 class Stream:

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from harness import sample, wait_for
+from outage import wait_away
 from wire import Door, request, webhook
 
 LIMIT_S = 0.9  # TOLLGATE_SPOOL_AFTER_MS, a commit, and what a busy machine adds
@@ -23,10 +24,6 @@ def assert_spooled(door, id, limit_s=LIMIT_S):
     assert door.ask(webhook(id)).status == 202
     assert time.monotonic() - since < limit_s
     assert door.count('webhooks_total{result="spooled"}') == spooled + 1
-
-
-def wait_away(door):
-    wait_for(lambda: "redis is away" in door.ingest.get("/readyz").text, what="/readyz to say so")
 
 
 def away_door(house, **env):
