@@ -55,16 +55,16 @@ $(if $(cflags_$(V)),,$(error V=$(V) is none of release, dev, asan, cov))
 # TLS to Redis exists where hiredis was built with it (Debian 13, not 12).
 redis_packages := hiredis $(shell $(PKG_CONFIG) --exists hiredis_ssl 2>/dev/null && echo hiredis_ssl libssl)
 event_packages := libevent libevent_pthreads
-ingest_packages := $(event_packages) $(redis_packages) json-c libcrypto
+ingest_packages := $(event_packages) $(redis_packages) json-c libcrypto sqlite3
 worker_packages := $(event_packages) $(redis_packages) json-c libcurl libcrypto
 fake_packages := $(event_packages) json-c libcrypto
-test_packages := $(worker_packages) cmocka
+test_packages := $(worker_packages) sqlite3 cmocka
 libs = $(shell $(PKG_CONFIG) --libs $(1))
 
 # Libraries' headers come in by -isystem: their warnings are not ours.
 cppflags := -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -I. \
     $(if $(filter hiredis_ssl,$(redis_packages)),-DHAVE_HIREDIS_SSL) \
-    $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(worker_packages) 2>/dev/null))
+    $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(worker_packages) sqlite3 2>/dev/null))
 compile := $(CC) -std=c11 -pthread $(cppflags) $(warnings) $(if $(WERROR),-Werror) $(cflags_$(V)) $(CPPFLAGS) $(CFLAGS)
 link := $(CC) -pthread $(cflags_$(V)) $(CFLAGS) $(ldflags_$(V)) -Wl,--as-needed $(LDFLAGS)
 
@@ -123,7 +123,7 @@ $(BUILD)/gen/redis_library.c: $(BUILD)/gen/redis_library.lua common/redis/policy
 
 # Written only when it changes, so that objects of different flags or compilers never mix.
 $(BUILD)/flags: FORCE
-	$(Q)mkdir -p $(@D); $(PKG_CONFIG) --exists --print-errors $(worker_packages) || \
+	$(Q)mkdir -p $(@D); $(PKG_CONFIG) --exists --print-errors $(worker_packages) sqlite3 || \
 	    { echo "make: libraries are missing: run scripts/install-deps build" >&2; exit 1; }
 	$(Q)printf '%s\n' '$(subst ','\'',$(compile) ; $(link))' | cmp -s - $@ || \
 	    printf '%s\n' '$(subst ','\'',$(compile) ; $(link))' > $@

@@ -13,6 +13,7 @@
 
 #include "common/booking.h"
 
+struct booking_packed;
 struct config;
 struct event_base;
 struct store;
@@ -30,6 +31,10 @@ struct store_handlers {
     void (*ready)(void *arg);
     /* Calls will not be served until the next `ready`. May be NULL. */
     void (*away)(void *arg);
+    /* How Redis is set up was looked at: whether it keeps what it acknowledges. Once for each
+     * connection. What is unsafe was logged by then, unless it was the same before: as warnings, or
+     * as errors with TOLLGATE_STRICT. A store without this handler does not look. May be NULL. */
+    void (*checked)(bool safe, void *arg);
 };
 
 /*
@@ -66,8 +71,34 @@ enum store_recorded {
 typedef void store_record_cb(enum store_result result, enum store_recorded recorded, void *arg);
 
 /* Records an event as a fact. timeout_ms: how long Redis may take. */
-void store_record(struct store *store, const struct booking_event *event, int64_t timeout_ms,
+void store_record(struct store *store, const struct booking_packed *event, int64_t timeout_ms,
                   store_record_cb *done, void *arg);
+
+/* An event that waited: when it reached us, and what booking_pack made of it. */
+struct store_late_event {
+    int64_t received_wall_ms;
+    const char *bytes;
+    size_t size;
+};
+
+/* error: why the first of the others was refused, "" when all were recorded. It is about that one
+ * event; what Redis refuses to do at all is STORE_ERROR. Valid during the call. */
+typedef void store_record_late_cb(enum store_result result, size_t recorded, const char *error,
+                                  void *arg);
+
+/* Records events in their order, up to the first that is refused. Each has passed booking_unpack.
+ */
+void store_record_late(struct store *store, const struct store_late_event *events, size_t count,
+                       int64_t timeout_ms, store_record_late_cb *done, void *arg);
+
+/*
+ * STORE_DONE: all that was recorded on this connection so far has reached TOLLGATE_WAIT_REPLICAS
+ * replicas. STORE_UNKNOWN: not within timeout_ms, or Redis is away. To be called from the callback
+ * of what was recorded, while the connection is the same. Meanwhile the connection does nothing
+ * else; calls that come together share one question.
+ */
+typedef void store_confirm_cb(enum store_result result, void *arg);
+void store_confirm(struct store *store, int64_t timeout_ms, store_confirm_cb *done, void *arg);
 
 /*
  * Remembers, in a capped list, that a signed webhook could not be understood. Nobody waits for the

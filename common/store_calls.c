@@ -3,16 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/booking_pack.h"
 #include "common/log.h"
 #include "common/store_internal.h"
 
 #define MALFORMED_KEPT "1000"
-#define MAX_ARGS       48
+#define MAX_ARGS       64
 
 /* A call on its way: which callback waits, and for what. */
 struct call {
     struct store *store;
     store_record_cb *record;
+    store_record_late_cb *record_late;
     store_take_cb *take;
     store_step_cb *step;
     void *arg;
@@ -44,26 +46,6 @@ add_number(struct arguments *args, int64_t number)
     char *text = args->numbers[args->numbers_used++];
     (void)snprintf(text, STORE_NUMBER_SIZE, "%" PRId64, number);
     add_text(args, text);
-}
-
-/* A field that the webhook told; the library takes pairs. */
-static void
-add_field(struct arguments *args, const char *name, const char *value)
-{
-    if (value != NULL && *value != '\0') {
-        add_text(args, name);
-        add_text(args, value);
-    }
-}
-
-/* The same of a number; 0 is not told. */
-static void
-add_number_field(struct arguments *args, const char *name, int64_t number)
-{
-    if (number != 0) {
-        add_text(args, name);
-        add_number(args, number);
-    }
 }
 
 static void
@@ -107,34 +89,85 @@ on_record(enum redis_result raw, const struct redis_reply *reply, void *arg)
 }
 
 void
-store_record(struct store *store, const struct booking_event *event, int64_t timeout_ms,
+store_record(struct store *store, const struct booking_packed *event, int64_t timeout_ms,
              store_record_cb *done, void *arg)
 {
+    const char *texts[BOOKING_PACKED_TEXTS];
+    size_t count = booking_unpack(event->bytes, event->size, texts);
     struct call *call = call_new(store, arg);
     call->record = done;
     struct arguments args;
     add_function(&args, store, "tollgate_record");
-    add_text(&args, event->id);
-    add_text(&args, booking_event_kind_name(event->kind));
-    add_number(&args, event->created_wall_ms);
-    add_text(&args, store->keep_ms);
-    add_field(&args, "uid", event->uid);
-    add_field(&args, "account", event->account);
-    add_field(&args, "email", event->email);
-    add_field(&args, "event_type", event->event_type);
-    add_number_field(&args, "start", event->start_s);
-    add_number_field(&args, "end", event->end_s);
-    add_field(&args, "requires_confirmation", event->requires_confirmation ? "yes" : "");
-    add_field(&args, "reschedule_uid", event->reschedule_uid);
-    add_field(&args, "cancelled_by", event->cancelled_by);
-    add_field(&args, "seat", event->seat);
-    add_field(&args, "seats", event->seats ? "yes" : "");
-    add_field(&args, "attendees", event->attendees);
-    add_number_field(&args, "occurrences", event->occurrences);
-    add_field(&args, "paid", event->paid ? "yes" : "");
-    add_field(&args, "answers", event->answers);
-    add_field(&args, "metadata", event->metadata);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 3) {
+            add_text(&args, store->keep_ms); /* behind id, kind and createdAt */
+        }
+        add_text(&args, texts[i]);
+    }
     send_call(store, &args, timeout_ms, on_record, call);
+}
+
+static void
+on_record_late(enum redis_result raw, const struct redis_reply *reply, void *arg)
+{
+    struct call call = *(struct call *)arg;
+    free(arg);
+    enum store_result result = store_classify(call.store, raw, reply);
+    if (result != STORE_DONE) {
+        call.record_late(result, 0, "", call.arg);
+        return;
+    }
+    if (redis_reply_count(reply) != 2) {
+        log_error("a newer library answers in a way that this program does not know");
+        call.record_late(STORE_ERROR, 0, "", call.arg);
+        return;
+    }
+    call.record_late(STORE_DONE, (size_t)redis_reply_integer(redis_reply_at(reply, 0)),
+                     redis_reply_text(redis_reply_at(reply, 1)), call.arg);
+}
+
+/* What one event takes of the argument list: how many texts, they, and when it was received. */
+#define LATE_ARGS (1 + BOOKING_PACKED_TEXTS + 2)
+
+struct late_numbers {
+    char texts[STORE_NUMBER_SIZE];
+    char received_ms[STORE_NUMBER_SIZE];
+};
+
+static size_t
+add_late_event(const struct store_late_event *event, struct late_numbers *numbers,
+               const char *argv[LATE_ARGS])
+{
+    size_t texts = booking_unpack(event->bytes, event->size, argv + 1);
+    (void)snprintf(numbers->texts, STORE_NUMBER_SIZE, "%zu", texts + 2);
+    (void)snprintf(numbers->received_ms, STORE_NUMBER_SIZE, "%" PRId64, event->received_wall_ms);
+    argv[0] = numbers->texts;
+    argv[texts + 1] = "received";
+    argv[texts + 2] = numbers->received_ms;
+    return texts + 3;
+}
+
+void
+store_record_late(struct store *store, const struct store_late_event *events, size_t count,
+                  int64_t timeout_ms, store_record_late_cb *done, void *arg)
+{
+    const char *front[] = { "FCALL", "tollgate_record_many", "1", store->queue_key,
+                            store->keep_ms };
+    size_t used = sizeof front / sizeof front[0];
+    const char **argv = calloc(used + count * LATE_ARGS, sizeof *argv);
+    struct late_numbers *numbers = calloc(count + 1, sizeof *numbers);
+    struct call *call = call_new(store, arg);
+    if (argv == NULL || numbers == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    call->record_late = done;
+    memcpy((void *)argv, (const void *)front, sizeof front);
+    for (size_t i = 0; i < count; i++) {
+        used += add_late_event(&events[i], &numbers[i], argv + used);
+    }
+    redis_link_command(store->link, timeout_ms, (int)used, argv, NULL, on_record_late, call);
+    free(numbers);
+    free((void *)argv);
 }
 
 static void

@@ -91,6 +91,17 @@ worker_on_store_ready(void *arg)
 }
 
 static void
+worker_on_checked(bool safe, void *arg)
+{
+    struct worker *worker = arg;
+    if (!safe && worker->config.strict && !loop_is_draining(worker->loop)) {
+        log_error("TOLLGATE_STRICT=yes: stopping because of how redis is set up");
+        worker->failed = true;
+        loop_drain(worker->loop);
+    }
+}
+
+static void
 worker_on_put_down(void *arg)
 {
     struct worker *worker = arg;
@@ -162,7 +173,8 @@ worker_metrics(void *arg)
 static bool
 make_parts(struct worker *worker)
 {
-    static const struct store_handlers STORE_HANDLERS = { .ready = worker_on_store_ready };
+    static const struct store_handlers STORE_HANDLERS = { .ready = worker_on_store_ready,
+                                                          .checked = worker_on_checked };
     static const struct settler_handlers SETTLER_HANDLERS = { .put_down = worker_on_put_down,
                                                               .due = worker_on_due };
     struct event_base *base = loop_base(worker->loop);

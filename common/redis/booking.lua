@@ -91,7 +91,7 @@ function booking.add_calls(b, calls)
   end
 end
 
-function booking.new(now)
+function booking.new(received_ms)
   local b = { changes = {} }
   booking.set(b, 'schema', SCHEMA)
   booking.set(b, 'state', 'waiting')
@@ -99,7 +99,7 @@ function booking.new(now)
   booking.set(b, 'events', 0)
   booking.set(b, 'takes', 0)
   booking.set(b, 'attempts', 0)
-  booking.set(b, 'received_ms', now)
+  booking.set(b, 'received_ms', received_ms)
   return b
 end
 
@@ -133,7 +133,7 @@ function booking.save(ns, id, b, now, keep_ms)
 end
 
 -- Merges one event. Answers false when it tells nothing new.
-function booking.merge(b, kind, created_ms, now, fields)
+function booking.merge(b, kind, created_ms, received_ms, fields)
   local fact = kind .. '_ms'
   local known = b[fact]
   if known and known >= created_ms then
@@ -144,7 +144,7 @@ function booking.merge(b, kind, created_ms, now, fields)
     booking.set(b, 'events', b.events + 1)
   end
   if kind == 'cancelled' then
-    booking.set(b, 'cancelled_received_ms', now)
+    booking.set(b, 'cancelled_received_ms', received_ms)
   end
   for field, value in pairs(fields) do
     -- In confirm and cancel events requires_confirmation is the event type's setting, not the

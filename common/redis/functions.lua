@@ -83,6 +83,7 @@ end
 
 redis.register_function({ function_name = 'tollgate_version', callback = version, flags = { 'no-writes' } })
 redis.register_function('tollgate_record', record)
+redis.register_function('tollgate_record_many', record_many)
 redis.register_function('tollgate_take', take)
 redis.register_function({ function_name = 'tollgate_begin', callback = begin, flags = { 'allow-oom' } })
 redis.register_function({ function_name = 'tollgate_settle', callback = settle, flags = { 'allow-oom' } })

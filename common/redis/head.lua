@@ -103,10 +103,10 @@ local function is_whole(number)
   return type(number) == 'number' and number == math.floor(number) and math.abs(number) <= MAX_CREDITS
 end
 
--- A flat reply (HGETALL) or argument list from index `first` as a table.
-local function pairs_of(flat, first)
+-- A flat reply (HGETALL) or argument list from index `first` (to `last`) as a table.
+local function pairs_of(flat, first, last)
   local map = {}
-  for i = first or 1, #flat, 2 do
+  for i = first or 1, last or #flat, 2 do
     map[flat[i]] = flat[i + 1]
   end
   return map

@@ -70,6 +70,8 @@ local function reopen(ns, id, b)
   end
   redis.call('PERSIST', ns .. 'booking:' .. id)
   redis.call('HDEL', ns .. 'done', id)
+  redis.call('HDEL', ns .. 'booking:' .. id, 'slot_of') -- whether it is a twin is seen anew
+  b.slot_of = nil
   booking.set(b, 'state', 'waiting')
   booking.set(b, 'lead', '')
 end

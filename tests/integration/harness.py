@@ -114,7 +114,7 @@ class RedisServer:
             return None
 
     def client(self, **options: Any) -> redis.Redis:
-        client = redis.Redis(port=self.port, **{"decode_responses": True, **options})
+        client = redis.Redis(port=self.port, **{"decode_responses": True, "encoding_errors": "surrogateescape", **options})
         self.clients.append(client)
         return client
 
@@ -287,8 +287,10 @@ class Daemon(Program):
         return self.http.get(self.admin + path, timeout=timeout)
 
     def is_ready(self) -> bool:
+        """With Redis: an ingest that only spools says so."""
         try:
-            return self.get("/readyz").status_code == 200
+            answer = self.get("/readyz")
+            return (answer.status_code, answer.text) == (200, "ready\n")
         except requests.RequestException:
             return False
 

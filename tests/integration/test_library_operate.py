@@ -414,3 +414,18 @@ def test_a_discarded_lead_is_followed_by_the_next(library):
     assert again.id != lead.id
     library.settle(again, "accepted", covers="series")
     assert library.purses() == (1, 0, 2)
+
+
+def test_a_twin_that_is_requeued_is_no_twin_of_one_that_is_over(library):
+    library.credit(balance=1)
+    start = now_ms() // 1000 + 7 * DAY_S
+    for id_ in (1, 2):
+        library.record(id_, start=start, end=start + 3600)
+    first, twin = library.take().jobs
+    assert library.booking(2)["slot_of"] == "1"
+    library.settle(first, "cancelled")
+    library.settle(twin, "refused", "403: not yours")
+    library.requeue(2)
+    library.settle(library.take_one(), "accepted")
+    assert library.purses() == (0, 0, 1)
+    assert library.state(2) == "accepted" and "slot_of" not in library.booking(2)

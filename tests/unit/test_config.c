@@ -25,6 +25,11 @@ test_ingest_defaults(void **state)
     assert_string_equal(config.event_types, "");
     assert_string_equal(config.account_field, "");
     assert_int_equal(config.threads, 0);
+    assert_string_equal(config.spool_dir, "./spool");
+    assert_int_equal(config.spool_max, 1073741824);
+    assert_int_equal(config.spool_after_ms, 250);
+    assert_int_equal(config.wait_replicas, 0);
+    assert_false(config.strict);
     assert_int_equal(config.keep_days, 30);
     assert_string_equal(config.log_format, "logfmt");
     assert_string_equal(config.log_level, "info");
@@ -110,6 +115,10 @@ static const struct {
     const char *least, *most, *below, *above, *default_;
 } NUMBERS[] = {
     { "TOLLGATE_THREADS", CONFIG_INGEST, "0", "256", "-1", "257", "0" },
+    { "TOLLGATE_SPOOL_MAX", CONFIG_INGEST, "1048576", "1099511627776", "1048575", "1099511627777",
+      "1073741824" },
+    { "TOLLGATE_SPOOL_AFTER_MS", CONFIG_INGEST, "10", "1000", "9", "1001", "250" },
+    { "TOLLGATE_WAIT_REPLICAS", CONFIG_INGEST, "0", "9", "-1", "10", "0" },
     { "TOLLGATE_KEEP_DAYS", CONFIG_INGEST, "1", "3650", "0", "3651", "30" },
     { "TOLLGATE_KEEP_DAYS", CONFIG_WORKER, "1", "3650", "0", "3651", "30" },
     { "CALCOM_TIMEOUT_MS", CONFIG_WORKER, "500", "300000", "499", "300001", "10000" },
