@@ -340,8 +340,11 @@ spool_db_shrink(struct spool_db *db)
         return run_script(db, "shrink", "PRAGMA incremental_vacuum(" SHRINK_STEP ")") ==
                SPOOL_DB_OK;
     }
-    /* What was given up leaves the file when the journal is brought into it. */
+    /* What was given up leaves the file when the journal is brought into it; not now, if somebody
+     * looks into it and would have to be waited for. */
+    (void)sqlite3_busy_timeout(db->handle, 0);
     (void)sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    (void)sqlite3_busy_timeout(db->handle, BUSY_MS);
     return false;
 }
 

@@ -63,7 +63,8 @@ struct spool {
     struct spool_db *db;  /* NULL: could not be opened yet */
     int64_t last_seq;     /* given to an event */
     int64_t told_mono_ms; /* when the trouble was logged last */
-    bool shrinkable;      /* the file may have free pages to give back */
+    int64_t told_unreadable_mono_ms;
+    bool shrinkable; /* the file may have free pages to give back */
 
     pthread_mutex_t lock; /* guards what is below */
     pthread_cond_t work;

@@ -274,10 +274,26 @@ on_found(int64_t seq, int64_t received_wall_ms, const char *bytes, size_t size, 
     return batch->count < SPOOL_BATCH && reading->bytes < BATCH_BYTES;
 }
 
+/* It is tried again at the next turn, which is not at once. */
+static void
+note_unreadable(struct spool *spool, enum spool_db_result result)
+{
+    static const struct timespec PAUSE = { .tv_nsec = 100000000 };
+    if (result == SPOOL_DB_CORRUPT) {
+        note_failure(spool, result);
+    } else if (result != SPOOL_DB_OK &&
+               (spool->told_unreadable_mono_ms == 0 ||
+                clock_mono_ms() - spool->told_unreadable_mono_ms >= TELL_AGAIN_MS)) {
+        spool->told_unreadable_mono_ms = clock_mono_ms();
+        log_error("the spool cannot be read: what is in it does not reach redis",
+                  log_s("folder", spool->folder), log_s("error", spool_db_error(spool->db)));
+    }
+    (void)nanosleep(&PAUSE, NULL);
+}
+
 static void
 read_batch(struct spool *spool, int64_t read_to)
 {
-    static const struct timespec PAUSE = { .tv_nsec = 100000000 };
     struct reading reading = { .batch = calloc(1, sizeof *reading.batch) };
     enum spool_db_result result = SPOOL_DB_FAILED;
     if (reading.batch != NULL) {
@@ -286,10 +302,7 @@ read_batch(struct spool *spool, int64_t read_to)
     }
     if (result != SPOOL_DB_OK || reading.batch->count == 0) {
         spool_batch_free(reading.batch);
-        if (result != SPOOL_DB_OK) {
-            note_failure(spool, result);
-        }
-        (void)nanosleep(&PAUSE, NULL); /* it is tried again at the next turn */
+        note_unreadable(spool, result);
         return;
     }
     atomic_store(&spool->oldest_wall_ms, reading.batch->events[0].received_wall_ms);
