@@ -60,6 +60,9 @@ static const struct setting SETTINGS[] = {
       "an API key of the host, cal_..." },
     { "CALCOM_API_VERSION", CONFIG_WORKER, TEXT, AT(calcom_api_version), "2024-08-13", 0, 0, NULL,
       "the header cal-api-version (v2)" },
+    { "CALCOM_RATE_LIMIT", CONFIG_WORKER, NUMBER, AT(rate_limit), "100", 0, 100000, "calls",
+      "to Cal.com in any 60 seconds, by all workers with this key together; 25 with .../v1, unless "
+      "given; 0: as many as you like" },
     { "CALCOM_TIMEOUT_MS", CONFIG_WORKER, NUMBER, AT(calcom_timeout_ms), "10000", 500, 300000, "ms",
       "how long one API call may take" },
     { "TOLLGATE_CONCURRENCY", CONFIG_WORKER, NUMBER, AT(concurrency), "64", 1, 1000, "bookings",
@@ -256,6 +259,9 @@ load_setting(struct config *config, const struct setting *setting, char error[CO
     if (setting->offset == AT(admin_listen)) {
         config->admin_listen_given = given != NULL;
     }
+    if (setting->offset == AT(rate_limit)) {
+        config->rate_limit_given = given != NULL;
+    }
     if (given != NULL) {
         explicit_bzero(given, strlen(given));
         free(given);
@@ -334,6 +340,11 @@ find_conflict(const struct config *config, enum config_program program)
 {
     if (!is_namespace(config->ns)) {
         return "TOLLGATE_NAMESPACE must be 1 to 64 letters, digits, '_', '.' or '-'";
+    }
+    if (config->rate_limit == 1) {
+        return "CALCOM_RATE_LIMIT must be 0 or at least 2: to look at a booking and then to act "
+               "takes "
+               "two calls";
     }
     if (program == CONFIG_WORKER) {
         return is_header_word(config->calcom_api_key)

@@ -30,7 +30,8 @@ struct store {
     char keep_ms[STORE_NUMBER_SIZE];
     char fresh_ms[STORE_NUMBER_SIZE];
     char lease_ms[STORE_NUMBER_SIZE];
-    const char *mode;  /* decide or observe */
+    const char *mode; /* decide or observe */
+    struct store_gate_of gate;
     char *policy_text; /* NULL: this program brings none */
     char policy_source[16];
     char *policy_error;

@@ -17,6 +17,7 @@ static const char *const CLASS_NAMES[] = {
     [CALCOM_UNCLEAR] = "unclear",     [CALCOM_UNKNOWN] = "unknown",
     [CALCOM_TRANSIENT] = "transient", [CALCOM_THROTTLED] = "throttled",
     [CALCOM_REFUSED] = "refused",     [CALCOM_CREDENTIALS] = "credentials",
+    [CALCOM_NO_ROUTE] = "no_route",
 };
 
 struct calcom {
@@ -153,6 +154,18 @@ bool
 calcom_acts_on_series(const struct calcom *calcom)
 {
     return calcom->dialect->acts_on_series;
+}
+
+bool
+calcom_locks_account(const struct calcom *calcom)
+{
+    return calcom->dialect->locks_account;
+}
+
+int64_t
+calcom_usual_limit(const struct calcom *calcom)
+{
+    return calcom->dialect->usual_limit;
 }
 
 /* ---- Reading answers ---- */
@@ -300,10 +313,10 @@ read_answer(const struct pending *pending, const struct http_answer *http,
                    message != NULL ? ": " : "", message != NULL ? message : "");
     hide(calcom->key, text);
     (void)snprintf(answer->detail, sizeof answer->detail, "%.*s", CALCOM_DETAIL_SIZE - 1, text);
-    if (answer->kind == CALCOM_DONE) {
+    if (answer->kind == CALCOM_DONE && call != CALCOM_ME) {
         read_success(dialect, pending, root, answer);
     }
-    if (http->status == 404 && answer->kind == CALCOM_CREDENTIALS && pending->by_seat_route) {
+    if (http->status == 404 && answer->kind == CALCOM_NO_ROUTE && pending->by_seat_route) {
         calcom->no_seat_routes = true;
         answer->again = true;
     }
@@ -315,14 +328,19 @@ calcom_on_answer(const struct http_answer *http, void *arg)
 {
     struct pending pending = *(struct pending *)arg;
     free(arg);
-    struct calcom_answer answer = { .retry_after_ms =
-                                        http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000 };
+    struct calcom_answer answer = {
+        .retry_after_ms = http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000,
+        .remaining = http->remaining,
+        .limit = http->limit,
+        .reset_ms = http->reset_s < 0 ? -1 : http->reset_s * 1000,
+    };
     switch (http->result) {
     case HTTP_ANSWERED:
         read_answer(&pending, http, &answer);
         break;
     case HTTP_NOT_SENT:
         answer.kind = CALCOM_TRANSIENT;
+        answer.late = http->late;
         break;
     case HTTP_UNKNOWN:
         answer.kind = CALCOM_UNKNOWN;
@@ -379,6 +397,7 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         .body = written->body[0] != '\0' ? written->body : NULL,
         .headers = headers,
         .timeout_ms = calcom->config->calcom_timeout_ms,
+        .send_by_mono_ms = subject->send_by_mono_ms,
     };
     http_client_send(calcom->http, &request, calcom_on_answer, pending);
     explicit_bzero(written->url, sizeof written->url);

@@ -31,9 +31,10 @@ struct calcom_written {
     char body[CALCOM_BODY_SIZE]; /* "": none */
 };
 
-#define CALCOM_ANY   0xfU
+#define CALCOM_ANY   0x1fU
 #define CALCOM_ACTS  (1U << CALCOM_CONFIRM | 1U << CALCOM_DECLINE | 1U << CALCOM_CANCEL)
 #define CALCOM_LOOKS (1U << CALCOM_LOOK)
+#define CALCOM_MES   (1U << CALCOM_ME)
 
 /* A row of a dialect's table: the first that fits counts. */
 struct calcom_rule {
@@ -48,11 +49,13 @@ struct calcom_dialect {
     const char *name; /* the last segment of the URL's path */
     bool confirm_is_harmless;
     bool acts_on_series;
-    bool bearer; /* the key goes into a header, with the API version beside it */
+    bool locks_account;
+    int64_t usual_limit; /* calls per minute */
+    bool bearer;         /* the key goes into a header, with the API version beside it */
     const struct calcom_rule *rules;
     size_t rule_count;
     /* What a successful call leaves behind when the answer does not say it itself. */
-    enum booking_status outcome[4];
+    enum booking_status outcome[CALCOM_ME + 1];
     /* False when the parts do not fit or the booking has no name in this dialect. */
     bool (*write)(const struct calcom_parts *parts, struct calcom_written *written);
     /* The booking of a successful answer, or NULL. */

@@ -19,28 +19,42 @@
 
 static const struct calcom_rule RULES[] = {
     { 200, 299, CALCOM_ANY, CALCOM_DONE, NULL },
-    { 300, 399, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* the URL is not the API's */
-    { 400, 400, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
-    { 401, 401, CALCOM_ACTS, CALCOM_REFUSED, "not authorized to confirm" }, /* not the host's */
-    { 401, 401, CALCOM_ANY, CALCOM_CREDENTIALS, NULL },
-    { 403, 403, CALCOM_ANY, CALCOM_CREDENTIALS, NULL },      /* the key lacks the scope */
-    { 404, 404, CALCOM_ANY, CALCOM_CREDENTIALS, "Cannot " }, /* no such route: URL or version */
-    { 404, 404, CALCOM_LOOKS, CALCOM_GONE, "" },
-    { 404, 404, CALCOM_ACTS, CALCOM_UNCLEAR, "" },
-    { 404, 405, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* not Cal.com's own answer */
-    { 409, 409, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
-    { 413, 413, CALCOM_ANY, CALCOM_REFUSED, NULL },
     { 429, 429, CALCOM_ANY, CALCOM_THROTTLED, NULL },
     { 500, 599, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
     { 408, 408, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
+    { 300, 399, CALCOM_ANY, CALCOM_NO_ROUTE, NULL },  /* the URL is not the API's */
+    { 0, 999, CALCOM_MES, CALCOM_CREDENTIALS, NULL }, /* no 200: the key opens nothing */
+    { 400, 400, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
+    { 401, 401, CALCOM_ACTS, CALCOM_REFUSED, "not authorized to confirm" }, /* not the host's */
+    { 401, 401, CALCOM_ANY, CALCOM_CREDENTIALS, NULL },
+    { 403, 403, CALCOM_ANY, CALCOM_CREDENTIALS, NULL },   /* the key lacks the scope, or this one */
+    { 404, 404, CALCOM_ANY, CALCOM_NO_ROUTE, "Cannot " }, /* no such route: URL or version */
+    { 404, 404, CALCOM_LOOKS, CALCOM_GONE, "" },
+    { 404, 404, CALCOM_ACTS, CALCOM_UNCLEAR, "" },
+    { 404, 405, CALCOM_ANY, CALCOM_NO_ROUTE, NULL }, /* not Cal.com's own answer */
+    { 409, 409, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
+    { 413, 413, CALCOM_ANY, CALCOM_REFUSED, NULL },
     { 0, 999, CALCOM_LOOKS, CALCOM_TRANSIENT, NULL },
     { 0, 999, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
 };
 
 static bool
+write_url(struct calcom_written *written, const char *base_url, const char *room, const char *uid,
+          const char *path)
+{
+    int length = snprintf(written->url, sizeof written->url, "%s%s%s%s", base_url, room, uid, path);
+    return length > 0 && (size_t)length < sizeof written->url;
+}
+
+static bool
 v2_write(const struct calcom_parts *parts, struct calcom_written *written)
 {
     char uid[3 * BOOKING_UID_SIZE];
+    written->method = HTTP_METHOD_GET;
+    written->body[0] = '\0';
+    if (parts->call == CALCOM_ME) {
+        return write_url(written, parts->base_url, "/me", "", "");
+    }
     /* A path of dots would lead elsewhere: libcurl tidies it up. */
     if (strspn(parts->uid, ".") == strlen(parts->uid) ||
         !http_encode(parts->uid, uid, sizeof uid)) {
@@ -55,11 +69,10 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
         call = CALCOM_CANCEL; /* /decline would decline the others' seats as well */
     }
     const char *path = "";
-    written->method = HTTP_METHOD_POST;
-    written->body[0] = '\0';
+    written->method = call == CALCOM_LOOK ? HTTP_METHOD_GET : HTTP_METHOD_POST;
     switch (call) {
     case CALCOM_LOOK:
-        written->method = HTTP_METHOD_GET;
+    case CALCOM_ME:
         break;
     case CALCOM_CONFIRM:
         path = by_route ? "/seats/confirm" : "/confirm";
@@ -85,9 +98,7 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
     if (count > 0 && !calcom_write_json(members, count, written->body, sizeof written->body)) {
         return false;
     }
-    int length =
-        snprintf(written->url, sizeof written->url, "%s/bookings/%s%s", parts->base_url, uid, path);
-    return length > 0 && (size_t)length < sizeof written->url;
+    return write_url(written, parts->base_url, "/bookings/", uid, path);
 }
 
 /* A series answers with an array; its first booking stands for it. */
@@ -112,6 +123,7 @@ const struct calcom_dialect CALCOM_V2 = {
     .name = "v2",
     .confirm_is_harmless = false,
     .acts_on_series = true,
+    .usual_limit = 100, /* Cal.com: 120 */
     .bearer = true,
     .rules = RULES,
     .rule_count = sizeof RULES / sizeof RULES[0],

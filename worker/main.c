@@ -31,7 +31,7 @@ struct worker {
     struct store *store;
     struct http_client *http;
     struct calcom *calcom;
-    struct governor governor;
+    struct governor *governor;
     struct settler *settler;
     struct intake *intake;
     bool worked; /* was ready once: from then on a wrong policy file stops nothing */
@@ -98,6 +98,13 @@ worker_on_put_down(void *arg)
 }
 
 static void
+worker_on_gate_changed(void *arg)
+{
+    struct worker *worker = arg;
+    intake_recheck(worker->intake);
+}
+
+static void
 worker_on_due(long delay_ms, void *arg)
 {
     struct worker *worker = arg;
@@ -136,6 +143,7 @@ worker_on_reload(void *arg)
         return;
     }
     calcom_set_key(worker->calcom, fresh.calcom_api_key);
+    governor_set_key(worker->governor, fresh.calcom_api_key);
     if (!give_policy(worker->store, worker->config.policy_file)) {
         log_error("the policy stays as it is");
     }
@@ -149,7 +157,10 @@ worker_why_not_ready(void *arg)
     if (loop_is_draining(worker->loop)) {
         return "draining\n";
     }
-    return store_is_ready(worker->store) ? NULL : "redis is away or its library is not loaded\n";
+    if (!store_is_ready(worker->store)) {
+        return "redis is away or its library is not loaded\n";
+    }
+    return governor_problem(worker->governor);
 }
 
 static char *
@@ -168,7 +179,8 @@ make_parts(struct worker *worker)
     struct event_base *base = loop_base(worker->loop);
     struct metrics_shard *metrics = metrics_shard(worker->metrics, 0);
     worker->store = store_new(base, &worker->config, &STORE_HANDLERS, worker);
-    worker->http = http_client_new(base, (long)worker->config.concurrency);
+    /* One more than bookings in hand: the key can be asked about at any time. */
+    worker->http = http_client_new(base, (long)worker->config.concurrency + 1);
     if (worker->store == NULL || worker->http == NULL) {
         return false;
     }
@@ -176,17 +188,27 @@ make_parts(struct worker *worker)
     if (worker->calcom == NULL || !give_policy(worker->store, worker->config.policy_file)) {
         return false;
     }
+    const struct governor_parts governor_parts = { &worker->config, worker->store, worker->calcom,
+                                                   metrics };
+    worker->governor = governor_new(&governor_parts, worker_on_gate_changed, worker);
+    if (worker->governor == NULL) {
+        return false;
+    }
     const struct settler_parts settler_parts = { base, worker->store, worker->calcom,
-                                                 &worker->governor, metrics };
+                                                 worker->governor, metrics };
     worker->settler = settler_new(&settler_parts, &SETTLER_HANDLERS, worker);
     if (worker->settler == NULL) {
         return false;
     }
     const struct intake_parts intake_parts = {
-        base, &worker->config, worker->store, worker->settler, &worker->governor, metrics
+        base, &worker->config, worker->store, worker->settler, worker->governor, metrics
     };
     worker->intake = intake_new(&intake_parts, worker_on_drained, worker);
-    return worker->intake != NULL;
+    if (worker->intake == NULL) {
+        return false;
+    }
+    governor_set_worker(worker->governor, intake_worker(worker->intake));
+    return true;
 }
 
 static bool
@@ -225,6 +247,7 @@ worker_release(struct worker *worker)
     store_free(worker->store);
     intake_free(worker->intake);
     settler_free(worker->settler);
+    governor_free(worker->governor);
     calcom_free(worker->calcom);
     loop_free(worker->loop);
     metrics_free(worker->metrics);

@@ -3,7 +3,8 @@
 static const char *const CALL_NAMES[] = { [CALCOM_LOOK] = "look",
                                           [CALCOM_CONFIRM] = "confirm",
                                           [CALCOM_DECLINE] = "decline",
-                                          [CALCOM_CANCEL] = "cancel" };
+                                          [CALCOM_CANCEL] = "cancel",
+                                          [CALCOM_ME] = "me" };
 
 const char *
 calcom_call_name(enum calcom_call call)

@@ -26,7 +26,8 @@
 
 #include "common/booking.h"
 
-enum calcom_call { CALCOM_LOOK, CALCOM_CONFIRM, CALCOM_DECLINE, CALCOM_CANCEL };
+/* The last is about no booking: whom the key belongs to. */
+enum calcom_call { CALCOM_LOOK, CALCOM_CONFIRM, CALCOM_DECLINE, CALCOM_CANCEL, CALCOM_ME };
 
 const char *calcom_call_name(enum calcom_call call);
 

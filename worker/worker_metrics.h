@@ -16,6 +16,7 @@ enum worker_metric {
     WORKER_CALL_CONFIRM,
     WORKER_CALL_DECLINE,
     WORKER_CALL_CANCEL,
+    WORKER_CALL_ME,
     WORKER_ANSWER_DONE, /* + enum calcom_class */
     WORKER_ANSWER_GONE,
     WORKER_ANSWER_UNCLEAR,
@@ -24,12 +25,33 @@ enum worker_metric {
     WORKER_ANSWER_THROTTLED,
     WORKER_ANSWER_REFUSED,
     WORKER_ANSWER_CREDENTIALS,
+    WORKER_ANSWER_NO_ROUTE,
     WORKER_IN_HAND,
     WORKER_WAITING,
+    WORKER_BUDGET_LIMIT,
+    WORKER_BUDGET_USED,
+    WORKER_BUDGET_LEFT,
+    WORKER_BREAKER_FAILURES, /* + the order of CAUSES in governor.c */
+    WORKER_BREAKER_CREDENTIALS,
+    WORKER_BREAKER_URL,
+    WORKER_BREAKER_RIGHTS,
+    WORKER_THROTTLED,
+    WORKER_HELD_FAILURES, /* + the order of HOLDS in governor.c */
+    WORKER_HELD_CREDENTIALS,
+    WORKER_HELD_URL,
+    WORKER_HELD_RIGHTS,
+    WORKER_HELD_BUDGET,
+    WORKER_HELD_THROTTLED,
+    WORKER_HELD_IN_FLIGHT,
+    WORKER_HELD_LOCK,
+    WORKER_HELD_OTHER,
     WORKER_CALL_SECONDS,
     WORKER_METRIC_COUNT,
 };
 
 extern const struct metric WORKER_METRICS[WORKER_METRIC_COUNT];
+
+/* Counts a booking that ended in this state. */
+void worker_metrics_settled(struct metrics_shard *metrics, const char *state);
 
 #endif

@@ -90,6 +90,8 @@ redis.register_function({ function_name = 'tollgate_retry', callback = retry, fl
 redis.register_function('tollgate_join', join)
 redis.register_function({ function_name = 'tollgate_give_back', callback = give_back, flags = { 'allow-oom' } })
 redis.register_function({ function_name = 'tollgate_leave', callback = leave_work, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'tollgate_report', callback = report, flags = { 'allow-oom' } })
+redis.register_function('tollgate_reserve', reserve_me)
 redis.register_function('tollgate_grant', grant)
 redis.register_function('tollgate_debit', debit)
 redis.register_function('tollgate_member', member)

@@ -12,22 +12,25 @@ local function in_hand(ns, id, token, counts)
   return nil
 end
 
--- ARGV: id, token, call (look, confirm, decline, cancel), keep_ms. Comes before every call to Cal.com but the first
--- of a take: what may not be asked for any more is not, and when the call began is on record for whoever
--- takes the booking over.
--- Answers {'go'}, {'look'} (a cancel or reject came meanwhile: no confirm, see how Cal.com stands) or {'stale'}.
+-- ARGV: id, token, call (look, confirm, decline, cancel), keep_ms, then option, value, … (see gate.load).
+-- Comes before every call to Cal.com but the first of a take: what may not be asked for any more is not,
+-- the call is reserved, and when it began is on record for whoever takes the booking over.
+-- Answers {'go'}, {'look'} (a cancel or reject came meanwhile: no confirm, see how Cal.com stands),
+-- {'hold', ms, why} (no call may go out now) or {'stale'}.
 local function begin(keys, args)
   local ns = namespace(keys)
   local id, call = args[1], args[3]
   local keep_ms = number_argument(args, 4, 'keep_ms')
   local now, counts = now_ms(), {}
+  local g = gate.load(ns, pairs_of(args, 5), now)
   local b = in_hand(ns, id, args[2], counts)
   local answer = { 'stale' }
   if b and call == 'confirm' and booking.is_withdrawn(b) then
     answer = { 'look' }
   elseif b then
-    answer = { 'go' }
-    if call ~= 'look' then
+    local wait_ms, why = gate.call(g, args[2], id)
+    answer = wait_ms and { 'hold', integer(wait_ms), why } or { 'go' }
+    if not wait_ms and call ~= 'look' then
       booking.set(b, 'act_ms', now)
       booking.save(ns, id, b, now, keep_ms)
     end
@@ -210,9 +213,11 @@ local function settle(keys, args)
   return { 'settled', b.state }
 end
 
--- Nobody gains from asking Cal.com about a booking that began, unless it is young.
-local function is_hopeless(b, now)
-  return now >= math.max((b.start or 0) * 1000, b.received_ms + 86400000)
+-- Nobody gains from asking Cal.com about a booking that began, unless it is young. Time in which nobody
+-- could be asked does not count.
+local function is_hopeless(ns, b, now)
+  local until_ms = math.max((b.start or 0) * 1000, b.received_ms + 86400000)
+  return now >= until_ms and now >= until_ms + gate.outage_ms(ns, b.received_ms, now)
 end
 
 -- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls
@@ -232,7 +237,7 @@ local function retry(keys, args)
       stats_add(counts, 'retries')
     end
     local place
-    if is_hopeless(b, now) then
+    if is_hopeless(ns, b, now) then
       place = queue.park(ns, id, b, now, 'gave up: ' .. why, counts)
     else
       place = queue.put_down(ns, id, b, 'retry', now + delay_ms)

@@ -56,6 +56,7 @@ class Batch(NamedTuple):
     jobs: List[Job]
     hold: str  # why no more can be taken now
     hold_ms: int
+    gate: List[str]  # see View
 
     @property
     def ids(self) -> List[str]:
@@ -105,16 +106,18 @@ class Library:
         if number is None:
             number = next(self.numbers.setdefault(worker, itertools.count(1)))
         flat = [part for pair in options.items() for part in pair]
-        left, next_due, jobs, hold, hold_ms = self.call("take", worker, number, count, fresh_ms, lease_ms, keep_ms, mode, *flat)
-        return Batch(left, next_due, [read_job(job) for job in jobs], hold, hold_ms)
+        left, next_due, jobs, hold, hold_ms, gate = self.call(
+            "take", worker, number, count, fresh_ms, lease_ms, keep_ms, mode, *flat)
+        return Batch(left, next_due, [read_job(job) for job in jobs], hold, int(hold_ms), gate)
 
     def take_one(self, **args: Any) -> Job:
         batch = self.take(**args)
         assert len(batch.jobs) == 1, batch
         return batch.jobs[0]
 
-    def begin(self, job: Job, call: str = "confirm", keep_ms: Any = KEEP_MS) -> List[Any]:
-        return self.call("begin", job.id, job.token, call, keep_ms)
+    def begin(self, job: Job, call: str = "confirm", keep_ms: Any = KEEP_MS, **options: Any) -> List[Any]:
+        flat = [part for pair in options.items() for part in pair]
+        return self.call("begin", job.id, job.token, call, keep_ms, *flat)
 
     def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS, covers: str = "booking",
                calls: str = "") -> List[str]:

@@ -21,6 +21,7 @@ static const char *const NAMES[] = {
     "CALCOM_API_KEY",
     "CALCOM_API_KEY_FILE",
     "CALCOM_API_VERSION",
+    "CALCOM_RATE_LIMIT",
     "CALCOM_TIMEOUT_MS",
     "TOLLGATE_CONCURRENCY",
     "TOLLGATE_FRESH_MS",

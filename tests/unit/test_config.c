@@ -46,6 +46,8 @@ test_worker_defaults(void **state)
     assert_string_equal(config.calcom_api_key, "cal_key");
     assert_string_equal(config.calcom_api_version, "2024-08-13");
     assert_int_equal(config.calcom_timeout_ms, 10000);
+    assert_int_equal(config.rate_limit, 100);
+    assert_false(config.rate_limit_given);
     assert_int_equal(config.concurrency, 64);
     assert_int_equal(config.fresh_ms, 1000);
     assert_int_equal(config.lease_ms, 10000);
@@ -70,6 +72,14 @@ test_empty_is_unset(void **state)
     assert_string_equal(config.log_level, "info");
     config_release(&config);
     FAILS(CONFIG_WORKER, "CALCOM_API_URL", "not set");
+}
+
+static void
+test_one_call_is_too_few(void **state)
+{
+    (void)state;
+    env_set("CALCOM_RATE_LIMIT", "1");
+    FAILS(CONFIG_WORKER, "CALCOM_RATE_LIMIT", "0 or at least 2");
 }
 
 static void
@@ -112,6 +122,7 @@ static const struct {
     { "TOLLGATE_THREADS", CONFIG_INGEST, "0", "256", "-1", "257", "0" },
     { "TOLLGATE_KEEP_DAYS", CONFIG_INGEST, "1", "3650", "0", "3651", "30" },
     { "TOLLGATE_KEEP_DAYS", CONFIG_WORKER, "1", "3650", "0", "3651", "30" },
+    { "CALCOM_RATE_LIMIT", CONFIG_WORKER, "0", "100000", "-1", "100001", "100" },
     { "CALCOM_TIMEOUT_MS", CONFIG_WORKER, "500", "300000", "499", "300001", "10000" },
     { "TOLLGATE_CONCURRENCY", CONFIG_WORKER, "1", "1000", "0", "1001", "64" },
     { "TOLLGATE_FRESH_MS", CONFIG_WORKER, "0", "60000", "-1", "60001", "1000" },
@@ -340,6 +351,7 @@ main(void)
         cmocka_unit_test_setup(test_ingest_defaults, env_set_up),
         cmocka_unit_test_setup(test_worker_defaults, env_set_up),
         cmocka_unit_test_setup(test_empty_is_unset, env_set_up),
+        cmocka_unit_test_setup(test_one_call_is_too_few, env_set_up),
         cmocka_unit_test_setup(test_given_values, env_set_up),
         cmocka_unit_test_setup(test_numbers, env_set_up),
         cmocka_unit_test_setup(test_numbers_are_stored, env_set_up),
