@@ -47,9 +47,9 @@ static const struct setting SETTINGS[] = {
       "required unless TOLLGATE_ALLOW_UNSIGNED=yes" },
     { "TOLLGATE_ALLOW_UNSIGNED", CONFIG_INGEST, YES_NO, AT(allow_unsigned), "no", 0, 0, NULL,
       "take webhooks without a signature: anybody who can reach the port can then book" },
-    { "TOLLGATE_EVENT_TYPES", CONFIG_INGEST, TEXT, AT(event_types), "", 0, 0, NULL,
+    { "TOLLGATE_EVENT_TYPES", BOTH, TEXT, AT(event_types), "", 0, 0, NULL,
       "comma-separated event type IDs that this gate decides; empty: all" },
-    { "TOLLGATE_ACCOUNT_FIELD", CONFIG_INGEST, TEXT, AT(account_field), "", 0, 0, NULL,
+    { "TOLLGATE_ACCOUNT_FIELD", BOTH, TEXT, AT(account_field), "", 0, 0, NULL,
       "where the account's name stands in a webhook's payload, for instance metadata.memberId or "
       "responses.member_number.value; empty: the booker's e-mail" },
     { "TOLLGATE_THREADS", CONFIG_INGEST, NUMBER, AT(threads), "0", 0, 256, "threads",
@@ -71,6 +71,10 @@ static const struct setting SETTINGS[] = {
       "a booking younger than this is acted on without looking at it first; 0: always look" },
     { "TOLLGATE_LEASE_MS", CONFIG_WORKER, NUMBER, AT(lease_ms), "10000", 1000, 600000, "ms",
       "a worker's lease on what it has in hand" },
+    { "TOLLGATE_SWEEP_INTERVAL", CONFIG_WORKER, NUMBER, AT(sweep_interval_s), "300", 0, 86400,
+      "seconds",
+      "how often one worker asks Cal.com for bookings that no webhook told of, and looks again at "
+      "known ones; 0: never" },
     { "TOLLGATE_MODE", CONFIG_WORKER, TEXT, AT(mode), "decide", 0, 0, "decide|observe",
       "observe: decides and records, but touches neither credit nor Cal.com" },
     { "TOLLGATE_POLICY_FILE", CONFIG_WORKER, TEXT, AT(policy_file), "", 0, 0, NULL,
@@ -346,6 +350,17 @@ find_conflict(const struct config *config, enum config_program program)
                "takes "
                "two calls";
     }
+    if (!are_event_types(config->event_types)) {
+        return "TOLLGATE_EVENT_TYPES must be numbers with commas between, for instance 1207,1208";
+    }
+    if (config->account_field[0] != '\0' && !is_path(config->account_field)) {
+        return "TOLLGATE_ACCOUNT_FIELD must be up to 8 words of letters, digits, '_' and '-' with "
+               "dots between (200 bytes at most), for instance metadata.memberId";
+    }
+    if (strstr(config->account_field, "oneTimePassword") != NULL) {
+        return "TOLLGATE_ACCOUNT_FIELD must not name the oneTimePassword: who has it can accept "
+               "the booking, so it is never kept";
+    }
     if (program == CONFIG_WORKER) {
         return is_header_word(config->calcom_api_key)
                    ? NULL
@@ -359,17 +374,6 @@ find_conflict(const struct config *config, enum config_program program)
     if (config->webhook_secret[0] != '\0' && !are_secrets(config->webhook_secret)) {
         return "WEBHOOK_SECRET must be one secret, or several with a comma between and no white "
                "space around them";
-    }
-    if (!are_event_types(config->event_types)) {
-        return "TOLLGATE_EVENT_TYPES must be numbers with commas between, for instance 1207,1208";
-    }
-    if (config->account_field[0] != '\0' && !is_path(config->account_field)) {
-        return "TOLLGATE_ACCOUNT_FIELD must be up to 8 words of letters, digits, '_' and '-' with "
-               "dots between (200 bytes at most), for instance metadata.memberId";
-    }
-    if (strstr(config->account_field, "oneTimePassword") != NULL) {
-        return "TOLLGATE_ACCOUNT_FIELD must not name the oneTimePassword: who has it can accept "
-               "the booking, so it is never kept";
     }
     return NULL;
 }

@@ -39,6 +39,7 @@ struct config {
     int64_t concurrency;
     int64_t fresh_ms;
     int64_t lease_ms;
+    int64_t sweep_interval_s; /* 0: never */
     char *mode;
     char *policy_file;
     int64_t keep_days;

@@ -138,12 +138,13 @@ void store_take(struct store *store, const char *worker, int64_t number, size_t 
 enum store_step {
     STORE_STEP_GO, /* begin: the call may go out */
     STORE_STEP_SETTLED,
-    STORE_STEP_LOOK,   /* a cancel came meanwhile: no confirm any more; look at the booking */
-    STORE_STEP_RETRY,  /* waits for its due time */
-    STORE_STEP_QUEUED, /* back in the queue */
-    STORE_STEP_DEAD,   /* listed for a person */
-    STORE_STEP_STALE,  /* the token is not the one in force; nothing was changed */
-    STORE_STEP_HOLD,   /* begin: no call may go out now */
+    STORE_STEP_LOOK,    /* a cancel came meanwhile: no confirm any more; look at the booking */
+    STORE_STEP_RETRY,   /* waits for its due time */
+    STORE_STEP_QUEUED,  /* back in the queue */
+    STORE_STEP_DEAD,    /* listed for a person */
+    STORE_STEP_STALE,   /* the token is not the one in force; nothing was changed */
+    STORE_STEP_HOLD,    /* begin: no call may go out now */
+    STORE_STEP_CHECKED, /* it was only looked at, and is where it was */
 };
 
 /* detail: the final state, or why it is dead, or for how long (ms) and why it is held; a text valid
@@ -151,11 +152,19 @@ enum store_step {
 typedef void store_step_cb(enum store_result result, enum store_step step, const char *detail,
                            void *arg);
 
+/* What Cal.com says of a booking beside how it stands, see sweep.mend in common/redis/sweep.lua. */
+struct store_told {
+    const char *cancelled_by;   /* normalised; "": not told */
+    const char *rescheduled_to; /* a uid; "": not told */
+    int64_t changed_wall_ms;    /* when it was changed last; 0: not told */
+};
+
 /* What the steps that put a booking down have in common. */
 struct store_step_of {
     const char *id, *token;
-    const char *note;  /* for the record: what Cal.com said, or why */
-    const char *calls; /* to Cal.com in this take, see booking.lua; "": none */
+    const char *note;              /* for the record: what Cal.com said, or why */
+    const char *calls;             /* to Cal.com in this take, see booking.lua; "": none */
+    const struct store_told *told; /* store_settle; NULL: nothing */
 };
 
 /* Comes before every call to Cal.com but the first of a take: reserves it, and puts on record that
@@ -163,8 +172,8 @@ struct store_step_of {
 void store_begin(struct store *store, const char *id, const char *token, const char *call,
                  store_step_cb *done, void *arg);
 
-/* Cal.com says that the booking is in this state (not pending). whole_series: it did the same with
- * every pending booking of the series. */
+/* Cal.com says that the booking is in this state (pending only for what is looked at).
+ * whole_series: it did the same with every pending booking of the series. */
 void store_settle(struct store *store, const struct store_step_of *step,
                   enum booking_status outcome, bool whole_series, store_step_cb *done, void *arg);
 
@@ -210,6 +219,36 @@ typedef void store_report_cb(enum store_result result, const struct store_gate *
 
 void store_report(struct store *store, const struct store_report *report, store_report_cb *done,
                   void *arg);
+
+/* ---- The sweep, see common/redis/sweep.lua ---- */
+
+struct store_sweep {
+    const char *worker;
+    int64_t interval_ms, lease_ms;
+};
+
+struct store_swept {
+    const char *word;        /* go, wait, hold or lost */
+    int64_t number;          /* ms to wait; how many */
+    const char *why;         /* hold */
+    const char *const *news; /* what to log, `<booking> <text>` */
+    size_t news_count;
+};
+
+/* swept is NULL unless the result is STORE_DONE, and valid during the call only. */
+typedef void store_swept_cb(enum store_result result, const struct store_swept *swept, void *arg);
+
+/* step: start, call, look or end. */
+void store_sweep(struct store *store, const struct store_sweep *sweep, const char *step,
+                 store_swept_cb *done, void *arg);
+
+/* word: what became of the row. text: what is wrong, "" as a rule. */
+typedef void store_found_cb(enum store_result result, const char *word, const char *text,
+                            void *arg);
+
+/* A row of a list that Cal.com gave. aside: why it must not be acted on; "": it may. */
+void store_found(struct store *store, const struct booking_event *event, enum booking_status status,
+                 const char *aside, store_found_cb *done, void *arg);
 
 /* Ends another connection's blocking command (CLIENT UNBLOCK). Nobody waits for the answer. */
 void store_unblock(struct store *store, int64_t client_id);

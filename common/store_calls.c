@@ -1,4 +1,3 @@
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +6,6 @@
 #include "common/store_internal.h"
 
 #define MALFORMED_KEPT "1000"
-#define MAX_ARGS       48
 
 /* A call on its way: which callback waits, and for what. */
 struct call {
@@ -18,79 +16,6 @@ struct call {
     store_report_cb *report;
     void *arg;
 };
-
-/* The argument list of one FCALL; numbers are formatted into the list's own memory. */
-struct arguments {
-    const char *argv[MAX_ARGS];
-    int count;
-    char numbers[8][STORE_NUMBER_SIZE];
-    size_t numbers_used;
-};
-
-static void
-add_text(struct arguments *args, const char *text)
-{
-    if (args->count == MAX_ARGS) {
-        abort(); /* a call with a fixed number of arguments outgrew the list */
-    }
-    args->argv[args->count++] = text;
-}
-
-static void
-add_number(struct arguments *args, int64_t number)
-{
-    if (args->numbers_used == sizeof args->numbers / sizeof args->numbers[0]) {
-        abort();
-    }
-    char *text = args->numbers[args->numbers_used++];
-    (void)snprintf(text, STORE_NUMBER_SIZE, "%" PRId64, number);
-    add_text(args, text);
-}
-
-/* A field that the webhook told; the library takes pairs. */
-static void
-add_field(struct arguments *args, const char *name, const char *value)
-{
-    if (value != NULL && *value != '\0') {
-        add_text(args, name);
-        add_text(args, value);
-    }
-}
-
-/* The same of a number; 0 is not told. */
-static void
-add_number_field(struct arguments *args, const char *name, int64_t number)
-{
-    if (number != 0) {
-        add_text(args, name);
-        add_number(args, number);
-    }
-}
-
-/* The options that name the gate to Cal.com, at the end of a function's arguments. */
-static void
-add_gate(struct arguments *args, const struct store *store)
-{
-    const struct store_gate_of *gate = &store->gate;
-    if (gate->name[0] == '\0') {
-        return;
-    }
-    add_field(args, "gate", gate->name);
-    add_number_field(args, "limit", gate->limit);
-    add_field(args, "guard", gate->guard ? "yes" : "");
-    add_number_field(args, "call_ms", gate->call_ms);
-}
-
-static void
-add_function(struct arguments *args, const struct store *store, const char *function)
-{
-    args->count = 0;
-    args->numbers_used = 0;
-    add_text(args, "FCALL");
-    add_text(args, function);
-    add_text(args, "1");
-    add_text(args, store->queue_key);
-}
 
 static struct call *
 call_new(struct store *store, void *arg)
@@ -122,6 +47,27 @@ on_record(enum redis_result raw, const struct redis_reply *reply, void *arg)
 }
 
 void
+store_add_event(struct arguments *args, const struct booking_event *event)
+{
+    add_field(args, "uid", event->uid);
+    add_field(args, "account", event->account);
+    add_field(args, "email", event->email);
+    add_field(args, "event_type", event->event_type);
+    add_number_field(args, "start", event->start_s);
+    add_number_field(args, "end", event->end_s);
+    add_field(args, "requires_confirmation", event->requires_confirmation ? "yes" : "");
+    add_field(args, "reschedule_uid", event->reschedule_uid);
+    add_field(args, "cancelled_by", event->cancelled_by);
+    add_field(args, "seat", event->seat);
+    add_field(args, "seats", event->seats ? "yes" : "");
+    add_field(args, "attendees", event->attendees);
+    add_number_field(args, "occurrences", event->occurrences);
+    add_field(args, "paid", event->paid ? "yes" : "");
+    add_field(args, "answers", event->answers);
+    add_field(args, "metadata", event->metadata);
+}
+
+void
 store_record(struct store *store, const struct booking_event *event, int64_t timeout_ms,
              store_record_cb *done, void *arg)
 {
@@ -133,22 +79,7 @@ store_record(struct store *store, const struct booking_event *event, int64_t tim
     add_text(&args, booking_event_kind_name(event->kind));
     add_number(&args, event->created_wall_ms);
     add_text(&args, store->keep_ms);
-    add_field(&args, "uid", event->uid);
-    add_field(&args, "account", event->account);
-    add_field(&args, "email", event->email);
-    add_field(&args, "event_type", event->event_type);
-    add_number_field(&args, "start", event->start_s);
-    add_number_field(&args, "end", event->end_s);
-    add_field(&args, "requires_confirmation", event->requires_confirmation ? "yes" : "");
-    add_field(&args, "reschedule_uid", event->reschedule_uid);
-    add_field(&args, "cancelled_by", event->cancelled_by);
-    add_field(&args, "seat", event->seat);
-    add_field(&args, "seats", event->seats ? "yes" : "");
-    add_field(&args, "attendees", event->attendees);
-    add_number_field(&args, "occurrences", event->occurrences);
-    add_field(&args, "paid", event->paid ? "yes" : "");
-    add_field(&args, "answers", event->answers);
-    add_field(&args, "metadata", event->metadata);
+    store_add_event(&args, event);
     send_call(store, &args, timeout_ms, on_record, call);
 }
 
@@ -312,10 +243,11 @@ read_step(const char *word)
         const char *word;
         enum store_step step;
     } STEPS[] = {
-        { "go", STORE_STEP_GO },         { "settled", STORE_STEP_SETTLED },
-        { "look", STORE_STEP_LOOK },     { "retry", STORE_STEP_RETRY },
-        { "queued", STORE_STEP_QUEUED }, { "dead", STORE_STEP_DEAD },
-        { "parked", STORE_STEP_DEAD },   { "hold", STORE_STEP_HOLD },
+        { "go", STORE_STEP_GO },           { "settled", STORE_STEP_SETTLED },
+        { "look", STORE_STEP_LOOK },       { "retry", STORE_STEP_RETRY },
+        { "queued", STORE_STEP_QUEUED },   { "dead", STORE_STEP_DEAD },
+        { "parked", STORE_STEP_DEAD },     { "hold", STORE_STEP_HOLD },
+        { "checked", STORE_STEP_CHECKED },
     };
     for (size_t i = 0; i < sizeof STEPS / sizeof STEPS[0]; i++) {
         if (strcmp(word, STEPS[i].word) == 0) {
@@ -385,6 +317,11 @@ send_outcome(struct store *store, const struct store_step_of *step, const char *
     add_text(&args, step->note);
     add_text(&args, whole_series ? "series" : "booking");
     add_text(&args, step->calls);
+    if (step->told != NULL) {
+        add_field(&args, "cancelled_by", step->told->cancelled_by);
+        add_field(&args, "rescheduled_to", step->told->rescheduled_to);
+        add_number_field(&args, "changed_ms", step->told->changed_wall_ms);
+    }
     send_step(store, &args, done, arg);
 }
 

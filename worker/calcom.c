@@ -7,10 +7,12 @@
 
 #include "common/config.h"
 #include "worker/calcom_dialect.h"
+#include "worker/calcom_json.h"
 #include "worker/http_client.h"
 
 #define JSON_DEPTH  32
 #define MAX_HEADERS 5
+#define LIST_BYTES  (8 * 1024 * 1024) /* of a page: a hundred bookings with long notes */
 
 static const char *const CLASS_NAMES[] = {
     [CALCOM_DONE] = "done",           [CALCOM_GONE] = "gone",
@@ -37,6 +39,7 @@ struct pending {
     enum calcom_call call;
     char seat[BOOKING_UID_SIZE];
     bool by_seat_route; /* a route that not every API has */
+    calcom_row_cb *row; /* CALCOM_LIST */
     calcom_done_cb *done;
     void *arg;
 };
@@ -270,6 +273,7 @@ read_success(const struct calcom_dialect *dialect, const struct pending *pending
     enum calcom_call call = pending->call;
     struct json_object *booking = dialect->find_booking(root);
     const char *series = calcom_text(booking, dialect->series_member);
+    calcom_read_fate(dialect, booking, answer);
     (void)snprintf(answer->series, sizeof answer->series, "%s", series != NULL ? series : "");
     bool of_seat = pending->seat[0] != '\0';
     const char *word = of_seat && call != CALCOM_LOOK ? NULL : calcom_text(booking, "status");
@@ -286,6 +290,21 @@ read_success(const struct calcom_dialect *dialect, const struct pending *pending
         return;
     }
     answer->status = dialect->outcome[call];
+}
+
+static void
+read_list(const struct pending *pending, struct json_object *root, struct calcom_answer *answer)
+{
+    struct json_object *rows = pending->calcom->dialect->find_rows(root);
+    if (!json_object_is_type(rows, json_type_array)) {
+        answer->kind = CALCOM_TRANSIENT;
+        (void)snprintf(answer->detail, sizeof answer->detail, "the answer is no list of bookings");
+        return;
+    }
+    answer->rows = json_object_array_length(rows);
+    answer->more = answer->rows >= CALCOM_PAGE;
+    calcom_read_rows(pending->calcom->dialect, pending->calcom->config->account_field, rows,
+                     pending->row, pending->arg);
 }
 
 /* v1's errors can repeat the URL, and the key is a part of it. */
@@ -313,7 +332,9 @@ read_answer(const struct pending *pending, const struct http_answer *http,
                    message != NULL ? ": " : "", message != NULL ? message : "");
     hide(calcom->key, text);
     (void)snprintf(answer->detail, sizeof answer->detail, "%.*s", CALCOM_DETAIL_SIZE - 1, text);
-    if (answer->kind == CALCOM_DONE && call != CALCOM_ME) {
+    if (answer->kind == CALCOM_DONE && call == CALCOM_LIST) {
+        read_list(pending, root, answer);
+    } else if (answer->kind == CALCOM_DONE && call != CALCOM_ME) {
         read_success(dialect, pending, root, answer);
     }
     if (http->status == 404 && answer->kind == CALCOM_NO_ROUTE && pending->by_seat_route) {
@@ -354,34 +375,11 @@ calcom_on_answer(const struct http_answer *http, void *arg)
     pending.done(&answer, pending.arg);
 }
 
-bool
-calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_subject *subject,
-            calcom_done_cb *done, void *arg)
+/* Sends what is written. */
+static void
+send_written(struct calcom *calcom, struct calcom_written *written, int64_t send_by_mono_ms,
+             struct pending *pending)
 {
-    struct calcom_written *written = calloc(1, sizeof *written);
-    struct pending *pending = calloc(1, sizeof *pending);
-    if (written == NULL || pending == NULL) {
-        abort(); /* a completion must not be lost */
-    }
-    *pending = (struct pending){ .calcom = calcom, .call = call, .done = done, .arg = arg };
-    (void)snprintf(pending->seat, sizeof pending->seat, "%s", subject->seat);
-    pending->by_seat_route = subject->seat[0] != '\0' && !calcom->no_seat_routes &&
-                             (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);
-    const struct calcom_parts parts = {
-        .call = call,
-        .base_url = calcom->base_url,
-        .key = calcom->key,
-        .id = subject->id,
-        .uid = subject->uid,
-        .reason = subject->reason,
-        .seat = subject->seat,
-        .seat_routes = !calcom->no_seat_routes,
-    };
-    if (!calcom->dialect->write(&parts, written)) {
-        free(written);
-        free(pending);
-        return false;
-    }
     const char *headers[MAX_HEADERS] = { "Accept: application/json" };
     size_t count = 1;
     if (written->body[0] != '\0') {
@@ -397,10 +395,75 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         .body = written->body[0] != '\0' ? written->body : NULL,
         .headers = headers,
         .timeout_ms = calcom->config->calcom_timeout_ms,
-        .send_by_mono_ms = subject->send_by_mono_ms,
+        .answer_bytes = pending->call == CALCOM_LIST ? LIST_BYTES : HTTP_ANSWER_BYTES,
+        .send_by_mono_ms = send_by_mono_ms,
     };
     http_client_send(calcom->http, &request, calcom_on_answer, pending);
     explicit_bzero(written->url, sizeof written->url);
+}
+
+/* Writes and sends; `pending` is copied. False when the call cannot be written. */
+static bool
+send_parts(struct calcom *calcom, const struct calcom_parts *parts, int64_t send_by_mono_ms,
+           const struct pending *pending)
+{
+    struct calcom_written *written = calloc(1, sizeof *written);
+    struct pending *kept = calloc(1, sizeof *kept);
+    if (written == NULL || kept == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    *kept = *pending;
+    bool fits = calcom->dialect->write(parts, written);
+    if (fits) {
+        send_written(calcom, written, send_by_mono_ms, kept);
+    } else {
+        free(kept);
+    }
     free(written);
-    return true;
+    return fits;
+}
+
+bool
+calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_subject *subject,
+            calcom_done_cb *done, void *arg)
+{
+    struct pending pending = { .calcom = calcom, .call = call, .done = done, .arg = arg };
+    (void)snprintf(pending.seat, sizeof pending.seat, "%s", subject->seat);
+    pending.by_seat_route = subject->seat[0] != '\0' && !calcom->no_seat_routes &&
+                            (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);
+    const struct calcom_parts parts = {
+        .call = call,
+        .base_url = calcom->base_url,
+        .key = calcom->key,
+        .id = subject->id,
+        .uid = subject->uid,
+        .reason = subject->reason,
+        .seat = subject->seat,
+        .seat_routes = !calcom->no_seat_routes,
+    };
+    return send_parts(calcom, &parts, subject->send_by_mono_ms, &pending);
+}
+
+bool
+calcom_lists_all(const struct calcom *calcom)
+{
+    return calcom->dialect->lists_all;
+}
+
+bool
+calcom_ask_list(struct calcom *calcom, const struct calcom_list *list, int64_t send_by_mono_ms,
+                calcom_row_cb *row, calcom_done_cb *done, void *arg)
+{
+    const struct pending pending = {
+        .calcom = calcom, .call = CALCOM_LIST, .row = row, .done = done, .arg = arg
+    };
+    const struct calcom_parts parts = { .call = CALCOM_LIST,
+                                        .base_url = calcom->base_url,
+                                        .key = calcom->key,
+                                        .id = "",
+                                        .uid = "",
+                                        .reason = "",
+                                        .seat = "",
+                                        .list = list };
+    return send_parts(calcom, &parts, send_by_mono_ms, &pending);
 }

@@ -45,6 +45,13 @@ struct calcom_answer {
     bool late;                  /* TRANSIENT: it was not sent, for it could not be in time */
     bool again;                 /* the API lacks that route: the same call once more takes another;
                                    the rest says nothing */
+    /* DONE: who cancelled it (normalised), what replaced it, and when it was changed last, as far
+     * as it is told; "", "" and 0: not. */
+    char cancelled_by[BOOKING_ACCOUNT_SIZE];
+    char rescheduled_to[BOOKING_UID_SIZE];
+    int64_t changed_wall_ms;
+    size_t rows;                     /* CALCOM_LIST: how many the page had */
+    bool more;                       /* and whether there is another page */
     char series[BOOKING_ID_SIZE];    /* DONE: the series that the booking is in; "": none */
     char detail[CALCOM_DETAIL_SIZE]; /* for logs and people; holds no key */
 };
@@ -92,5 +99,33 @@ struct calcom_subject {
 __attribute__((warn_unused_result)) bool calcom_send(struct calcom *calcom, enum calcom_call call,
                                                      const struct calcom_subject *subject,
                                                      calcom_done_cb *done, void *arg);
+
+#define CALCOM_PAGE 100 /* rows of a page */
+
+/* Which page of which list. */
+struct calcom_list {
+    size_t skip;                    /* rows before it; a multiple of CALCOM_PAGE with v1 */
+    int64_t accepted_since_wall_ms; /* 0: the pending ones; else the accepted ones made since */
+};
+
+/* Whether one list has both, whichever is asked for (v1). */
+bool calcom_lists_all(const struct calcom *calcom);
+
+/* A booking of a list. Strings behind pointers are valid during the call only. */
+struct calcom_row {
+    struct booking_event event; /* as a webhook of its kind `requested` would have told it; its
+                                   created_wall_ms is 0 when the list does not tell it */
+    enum booking_status status;
+    bool unpaid;     /* a payment is still missing */
+    bool no_account; /* the list does not tell what TOLLGATE_ACCOUNT_FIELD names */
+};
+
+typedef void calcom_row_cb(const struct calcom_row *row, void *arg);
+
+/* Asks for a page. `row` runs for each booking (each seat) of it, then `done` once; see
+ * calcom_send. */
+__attribute__((warn_unused_result)) bool
+calcom_ask_list(struct calcom *calcom, const struct calcom_list *list, int64_t send_by_mono_ms,
+                calcom_row_cb *row, calcom_done_cb *done, void *arg);
 
 #endif

@@ -18,7 +18,7 @@ static const struct calcom_rule RULES[] = {
     { 500, 599, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
     { 408, 408, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
     { 300, 399, CALCOM_ANY, CALCOM_NO_ROUTE, NULL },    /* the URL is not the API's */
-    { 0, 999, CALCOM_MES, CALCOM_CREDENTIALS, NULL },   /* no 200: the key opens nothing */
+    { 0, 999, CALCOM_ASKS, CALCOM_CREDENTIALS, NULL },  /* the key opens nothing */
     { 400, 400, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },    /* "has already been cancelled" */
     { 401, 401, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* no key, wrong key, no licence */
     { 403, 404, CALCOM_LOOKS, CALCOM_GONE, "" },
@@ -45,7 +45,7 @@ static bool
 v1_write(const struct calcom_parts *parts, struct calcom_written *written)
 {
     char number[24] = "", key[512], reason[3 * 512];
-    bool of_booking = parts->call != CALCOM_ME;
+    bool of_booking = parts->call != CALCOM_ME && parts->call != CALCOM_LIST;
     bool frees = parts->call == CALCOM_DECLINE || parts->call == CALCOM_CANCEL;
     if ((of_booking && !read_number(parts->id, number, sizeof number)) ||
         !http_encode(parts->key, key, sizeof key) ||
@@ -54,7 +54,7 @@ v1_write(const struct calcom_parts *parts, struct calcom_written *written)
         return false;
     }
     written->body[0] = '\0';
-    const char *path = "", *query = "";
+    const char *room = "bookings/", *path = "", *query = "";
     switch (parts->call) {
     case CALCOM_LOOK:
         written->method = HTTP_METHOD_GET;
@@ -71,11 +71,18 @@ v1_write(const struct calcom_parts *parts, struct calcom_written *written)
         break;
     case CALCOM_ME:
         written->method = HTTP_METHOD_GET;
+        room = "me";
+        break;
+    case CALCOM_LIST:
+        written->method = HTTP_METHOD_GET;
+        room = "bookings";
+        query = "&status=upcoming&take=" CALCOM_PAGE_TEXT "&page=";
+        (void)snprintf(reason, sizeof reason, "%zu", parts->list->skip / CALCOM_PAGE + 1);
         break;
     }
-    int length = snprintf(written->url, sizeof written->url, "%s/%s%s%s?apiKey=%s%s%s",
-                          parts->base_url, of_booking ? "bookings/" : "me", number, path, key,
-                          query, query[0] != '\0' ? reason : "");
+    int length =
+        snprintf(written->url, sizeof written->url, "%s/%s%s%s?apiKey=%s%s%s", parts->base_url,
+                 room, number, path, key, query, query[0] != '\0' ? reason : "");
     return length > 0 && (size_t)length < sizeof written->url;
 }
 
@@ -83,6 +90,12 @@ static struct json_object *
 v1_find_booking(struct json_object *root)
 {
     return calcom_member(root, "booking");
+}
+
+static struct json_object *
+v1_find_rows(struct json_object *root)
+{
+    return calcom_member(root, "bookings");
 }
 
 static const char *
@@ -105,6 +118,12 @@ const struct calcom_dialect CALCOM_V1 = {
                  [CALCOM_CANCEL] = STATUS_CANCELLED },
     .write = v1_write,
     .find_booking = v1_find_booking,
+    .find_rows = v1_find_rows,
+    .row = { "startTime", "endTime", "eventTypeId", "createdAt", "responses", "fromReschedule" },
     .series_member = "recurringEventId",
+    .cancelled_by = "cancelledBy",
+    .rescheduled_to = "rescheduledToUid",
+    .changed = "updatedAt",
+    .lists_all = true,
     .find_message = v1_find_message,
 };

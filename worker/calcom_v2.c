@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/timestamp.h"
 #include "worker/calcom_dialect.h"
 
 static const struct calcom_rule RULES[] = {
@@ -22,8 +23,8 @@ static const struct calcom_rule RULES[] = {
     { 429, 429, CALCOM_ANY, CALCOM_THROTTLED, NULL },
     { 500, 599, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
     { 408, 408, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
-    { 300, 399, CALCOM_ANY, CALCOM_NO_ROUTE, NULL },  /* the URL is not the API's */
-    { 0, 999, CALCOM_MES, CALCOM_CREDENTIALS, NULL }, /* no 200: the key opens nothing */
+    { 300, 399, CALCOM_ANY, CALCOM_NO_ROUTE, NULL },   /* the URL is not the API's */
+    { 0, 999, CALCOM_ASKS, CALCOM_CREDENTIALS, NULL }, /* the key opens nothing */
     { 400, 400, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
     { 401, 401, CALCOM_ACTS, CALCOM_REFUSED, "not authorized to confirm" }, /* not the host's */
     { 401, 401, CALCOM_ANY, CALCOM_CREDENTIALS, NULL },
@@ -46,6 +47,26 @@ write_url(struct calcom_written *written, const char *base_url, const char *room
     return length > 0 && (size_t)length < sizeof written->url;
 }
 
+/* The pending ones, or those that were made since a moment and are accepted. */
+static bool
+write_list_url(struct calcom_written *written, const struct calcom_parts *parts)
+{
+    char since[128] = "", moment[TIMESTAMP_SIZE], encoded[3 * TIMESTAMP_SIZE];
+    bool accepted = parts->list->accepted_since_wall_ms > 0;
+    if (accepted) {
+        timestamp_format(parts->list->accepted_since_wall_ms, moment);
+        if (!http_encode(moment, encoded, sizeof encoded)) {
+            return false;
+        }
+        (void)snprintf(since, sizeof since, "&afterCreatedAt=%s", encoded);
+    }
+    char query[256];
+    (void)snprintf(query, sizeof query,
+                   "?status=%s&take=" CALCOM_PAGE_TEXT "&skip=%zu&sortCreated=asc%s",
+                   accepted ? "upcoming" : "unconfirmed", parts->list->skip, since);
+    return write_url(written, parts->base_url, "/bookings", query, "");
+}
+
 static bool
 v2_write(const struct calcom_parts *parts, struct calcom_written *written)
 {
@@ -54,6 +75,9 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
     written->body[0] = '\0';
     if (parts->call == CALCOM_ME) {
         return write_url(written, parts->base_url, "/me", "", "");
+    }
+    if (parts->call == CALCOM_LIST) {
+        return write_list_url(written, parts);
     }
     /* A path of dots would lead elsewhere: libcurl tidies it up. */
     if (strspn(parts->uid, ".") == strlen(parts->uid) ||
@@ -73,6 +97,7 @@ v2_write(const struct calcom_parts *parts, struct calcom_written *written)
     switch (call) {
     case CALCOM_LOOK:
     case CALCOM_ME:
+    case CALCOM_LIST:
         break;
     case CALCOM_CONFIRM:
         path = by_route ? "/seats/confirm" : "/confirm";
@@ -112,6 +137,12 @@ v2_find_booking(struct json_object *root)
     return data;
 }
 
+static struct json_object *
+v2_find_rows(struct json_object *root)
+{
+    return calcom_member(root, "data");
+}
+
 static const char *
 v2_find_message(struct json_object *root)
 {
@@ -132,6 +163,12 @@ const struct calcom_dialect CALCOM_V2 = {
                  [CALCOM_CANCEL] = STATUS_CANCELLED },
     .write = v2_write,
     .find_booking = v2_find_booking,
+    .find_rows = v2_find_rows,
+    .row = { "start", "end", "eventTypeId", "createdAt", "bookingFieldsResponses",
+             "rescheduledFromUid" },
     .series_member = "recurringBookingUid",
+    .cancelled_by = "cancelledByEmail",
+    .rescheduled_to = "rescheduledToUid",
+    .changed = "updatedAt",
     .find_message = v2_find_message,
 };

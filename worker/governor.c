@@ -179,7 +179,8 @@ static const char *
 heard_of(const struct governor_call *call)
 {
     const struct calcom_answer *answer = call->answer;
-    if (answer->again) {
+    bool refused = answer->kind == CALCOM_CREDENTIALS || answer->kind == CALCOM_NO_ROUTE;
+    if (answer->again || (call->call == CALCOM_LIST && refused)) {
         return "answered"; /* that route is missing where others are */
     }
     switch (answer->kind) {
@@ -210,7 +211,8 @@ report_of(const struct governor_call *call)
         .token = call->token,
         .id = call->id,
         .note = answer->detail,
-        .act = call->call != CALCOM_LOOK && call->call != CALCOM_ME,
+        .act = call->call == CALCOM_CONFIRM || call->call == CALCOM_DECLINE ||
+               call->call == CALCOM_CANCEL,
         .wait_ms = answer->retry_after_ms,
         .remaining = answer->remaining,
         .reset_ms = answer->reset_ms,
@@ -242,6 +244,9 @@ check_limit(struct governor *governor, const struct calcom_answer *answer)
 static bool
 goes_on(enum calcom_call call, const struct calcom_answer *answer)
 {
+    if (call == CALCOM_LIST) {
+        return true; /* no booking waits for it */
+    }
     switch (answer->kind) {
     case CALCOM_DONE:
     case CALCOM_GONE:

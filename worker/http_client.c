@@ -27,7 +27,7 @@ struct transfer {
     http_done_cb *done;
     void *arg;
     char *body;
-    size_t body_size;
+    size_t body_size, answer_bytes;
     int sends; /* how often libcurl began to write the request */
     bool too_long, late;
     int64_t send_by_mono_ms; /* 0: at any time */
@@ -89,7 +89,7 @@ transfer_on_body(char *bytes, size_t one, size_t count, void *arg)
 {
     struct transfer *transfer = arg;
     (void)one; /* always 1 */
-    if (transfer->body_size + count > HTTP_ANSWER_BYTES) {
+    if (transfer->body_size + count > transfer->answer_bytes) {
         transfer->too_long = true;
         return 0;
     }
@@ -391,6 +391,7 @@ http_client_send(struct http_client *client, const struct http_request *request,
     transfer->client = client;
     transfer->done = done;
     transfer->arg = arg;
+    transfer->answer_bytes = request->answer_bytes;
     transfer->send_by_mono_ms = request->send_by_mono_ms;
     transfer->retry_after_s = transfer->remaining = transfer->limit = transfer->reset_s = -1;
     LIST_INSERT_HEAD(&client->transfers, transfer, next);

@@ -19,6 +19,7 @@
 #include "worker/http_client.h"
 #include "worker/intake.h"
 #include "worker/settle.h"
+#include "worker/sweep.h"
 #include "worker/worker_metrics.h"
 
 #define POLICY_BYTES (64 * 1024)
@@ -34,6 +35,7 @@ struct worker {
     struct governor *governor;
     struct settler *settler;
     struct intake *intake;
+    struct sweep *sweep;
     bool worked; /* was ready once: from then on a wrong policy file stops nothing */
     bool failed; /* stopped because it cannot work: exit status 1 */
 };
@@ -122,6 +124,7 @@ static void
 worker_on_drain(void *arg)
 {
     struct worker *worker = arg;
+    sweep_stop(worker->sweep);
     intake_drain(worker->intake);
 }
 
@@ -179,8 +182,8 @@ make_parts(struct worker *worker)
     struct event_base *base = loop_base(worker->loop);
     struct metrics_shard *metrics = metrics_shard(worker->metrics, 0);
     worker->store = store_new(base, &worker->config, &STORE_HANDLERS, worker);
-    /* One more than bookings in hand: the key can be asked about at any time. */
-    worker->http = http_client_new(base, (long)worker->config.concurrency + 1);
+    /* Two more than bookings in hand: /me and the sweep must not wait for them. */
+    worker->http = http_client_new(base, (long)worker->config.concurrency + 2);
     if (worker->store == NULL || worker->http == NULL) {
         return false;
     }
@@ -207,8 +210,13 @@ make_parts(struct worker *worker)
     if (worker->intake == NULL) {
         return false;
     }
-    governor_set_worker(worker->governor, intake_worker(worker->intake));
-    return true;
+    const char *name = intake_worker(worker->intake);
+    governor_set_worker(worker->governor, name);
+    const struct sweep_parts sweep_parts = {
+        base, &worker->config, worker->store, worker->calcom, worker->governor, metrics, name
+    };
+    worker->sweep = sweep_new(&sweep_parts);
+    return worker->sweep != NULL;
 }
 
 static bool
@@ -242,9 +250,13 @@ worker_release(struct worker *worker)
     if (worker->settler != NULL) {
         settler_close(worker->settler);
     }
+    if (worker->sweep != NULL) {
+        sweep_stop(worker->sweep);
+    }
     admin_http_free(worker->admin);
     http_client_free(worker->http);
     store_free(worker->store);
+    sweep_free(worker->sweep);
     intake_free(worker->intake);
     settler_free(worker->settler);
     governor_free(worker->governor);

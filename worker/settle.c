@@ -73,8 +73,10 @@ struct job {
     bool unanswered;      /* and do not know whether it was done */
     int64_t busy_until_mono_ms; /* and it may be at it until then */
     enum ending ending;
-    enum booking_status outcome;  /* END_SETTLE */
-    bool whole_series;            /* END_SETTLE */
+    enum booking_status outcome;                                               /* END_SETTLE */
+    bool whole_series;                                                         /* END_SETTLE */
+    char cancelled_by[BOOKING_ACCOUNT_SIZE], rescheduled_to[BOOKING_UID_SIZE]; /* as was seen */
+    int64_t changed_wall_ms;
     char joined[BOOKING_ID_SIZE]; /* END_JOIN */
     int64_t delay_ms;             /* END_RETRY */
     bool burn;                    /* END_RETRY: counts as an attempt */
@@ -242,6 +244,7 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
         log_warn("somebody else has this booking", log_s("booking", job->id));
         break;
     case STORE_STEP_QUEUED:
+    case STORE_STEP_CHECKED:
         break;
     }
     job_put_down(job);
@@ -288,7 +291,9 @@ job_end(struct job *job)
 {
     struct store *store = job->settler->parts.store;
     job->asking = ASK_END;
-    const struct store_step_of step = { job->id, job->token, job->detail, job->calls };
+    const struct store_told told = { job->cancelled_by, job->rescheduled_to, job->changed_wall_ms };
+    const struct store_step_of step = { job->id, job->token, job->detail, job->calls,
+                                        job->goal == GOAL_LOOK ? &told : NULL };
     switch (job->ending) {
     case END_SETTLE:
         store_settle(store, &step, job->outcome, job->whole_series, settler_on_step, job);
@@ -388,6 +393,9 @@ job_on_done(struct job *job, const struct calcom_answer *answer)
         (answer->status == STATUS_PENDING || answer->status == STATUS_ACCEPTED)) {
         job_join(job, answer->series);
     } else if (job->call == CALCOM_LOOK) {
+        memcpy(job->cancelled_by, answer->cancelled_by, sizeof job->cancelled_by);
+        memcpy(job->rescheduled_to, answer->rescheduled_to, sizeof job->rescheduled_to);
+        job->changed_wall_ms = answer->changed_wall_ms;
         job_on_seen(job, answer->status);
     } else {
         job_on_acted(job, answer->status);

@@ -7,6 +7,7 @@
 #define ANSWERS  "tollgate_worker_calcom_answers_total"
 #define BREAKER  "tollgate_calcom_breaker_open"
 #define HELD     "tollgate_worker_held_total"
+#define FOUND    "tollgate_worker_sweep_found_total"
 
 const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_SETTLED_ACCEPTED] = { BOOKINGS, "result=\"accepted\"",
@@ -23,6 +24,7 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_CALL_DECLINE] = { CALLS, "call=\"decline\"", NULL, METRIC_COUNTER },
     [WORKER_CALL_CANCEL] = { CALLS, "call=\"cancel\"", NULL, METRIC_COUNTER },
     [WORKER_CALL_ME] = { CALLS, "call=\"me\"", NULL, METRIC_COUNTER },
+    [WORKER_CALL_LIST] = { CALLS, "call=\"list\"", NULL, METRIC_COUNTER },
     [WORKER_ANSWER_DONE] = { ANSWERS, "class=\"done\"", "Answers of Cal.com's API, by class.",
                              METRIC_COUNTER },
     [WORKER_ANSWER_GONE] = { ANSWERS, "class=\"gone\"", NULL, METRIC_COUNTER },
@@ -67,6 +69,19 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_HELD_IN_FLIGHT] = { HELD, "reason=\"in_flight\"", NULL, METRIC_COUNTER },
     [WORKER_HELD_LOCK] = { HELD, "reason=\"lock\"", NULL, METRIC_COUNTER },
     [WORKER_HELD_OTHER] = { HELD, "reason=\"other\"", NULL, METRIC_COUNTER },
+    [WORKER_SWEEPS] = { "tollgate_worker_sweeps_total", NULL,
+                        "How often this worker swept to the end.", METRIC_COUNTER },
+    [WORKER_FOUND_QUEUED] = { FOUND, "result=\"queued\"",
+                              "Bookings that no webhook told of and the sweep found.",
+                              METRIC_COUNTER },
+    [WORKER_FOUND_LISTED] = { FOUND, "result=\"listed\"", NULL, METRIC_COUNTER },
+    [WORKER_LOOKS_ORDERED] = { "tollgate_worker_sweep_looks_total", NULL,
+                               "Known bookings that the sweep had looked at again.",
+                               METRIC_COUNTER },
+    [WORKER_DRIFT] = { "tollgate_drift", NULL,
+                       "Bookings about which Cal.com, record and ledger disagree, when this worker "
+                       "last swept.",
+                       METRIC_GAUGE },
     [WORKER_CALL_SECONDS] = { "tollgate_worker_calcom_call_seconds", NULL,
                               "How long calls to Cal.com's API took.", METRIC_HISTOGRAM },
 };

@@ -32,6 +32,9 @@
 
 local gate = {}
 
+-- Lua allows 200 local names at a time, over all parts: what only this one needs ends with it.
+do
+
 local ARRIVAL_MS = 3000
 local WINDOW_MS = 60000 + ARRIVAL_MS
 
@@ -52,6 +55,8 @@ local BREAKER_BASE_MS, BREAKER_CAP_MS = 5000, 60000
 local BREAKER_FIXED_MS = 30000 -- where a person has to do something
 
 local THROTTLE_MS, THROTTLE_MIN_MS, THROTTLE_MAX_MS = 60000, 1000, 3600000
+
+local SHARE_WAIT_MS = 1000 -- until the sweep asks again
 
 local GATE_KEPT_MS = 86400000
 local OUTAGES_KEPT = 1000
@@ -376,9 +381,54 @@ function gate.call(g, token, id)
   return nil
 end
 
+-- ---- The sweep's share ----
+
+-- How many calls the sweep may make now, and when none why and for how long (ms) not. While bookings
+-- wait, none; else at most a quarter of the window, of what they leave, and a tenth stays free for them.
+function gate.share_left(g, ns, now)
+  if redis.call('LLEN', ns .. 'queue') > 0 or redis.call('ZCOUNT', ns .. 'retry', '-inf', integer(now)) > 0 then
+    return 0, 'bookings', SHARE_WAIT_MS
+  elseif not g then
+    return math.huge
+  end
+  local cause, wait_ms = shut(g)
+  if cause then
+    return 0, cause, math.max(SHARE_WAIT_MS, wait_ms)
+  end
+  local pieces, why, ms = left(g, 1)
+  if g.limit > 0 and pieces > 0 then
+    local since = '(' .. integer(now - WINDOW_MS)
+    local share = math.max(1, math.floor(g.limit / 4)) - redis.call('ZCOUNT', g.key .. ':share', since, '+inf')
+    local free = g.limit - calls_used(g) - math.ceil(g.limit / 10)
+    pieces, why, ms = math.max(0, math.min(pieces, share, free)), 'budget', SHARE_WAIT_MS
+  end
+  return pieces, why, math.max(SHARE_WAIT_MS, ms or 0)
+end
+
+function gate.count_share(g, name)
+  if g and g.limit > 0 then
+    redis.call('ZREMRANGEBYSCORE', g.key .. ':share', '-inf', integer(g.now - WINDOW_MS))
+    redis.call('ZADD', g.key .. ':share', integer(g.now), name)
+    redis.call('PEXPIRE', g.key .. ':share', WINDOW_MS)
+  end
+end
+
+-- Reserves a call of the sweep. Answers nil when it may go out, else for how long (ms) it may not, and why.
+function gate.call_of_sweep(g, ns, worker, now)
+  local pieces, why, ms = gate.share_left(g, ns, now)
+  if pieces < 1 then
+    return ms, why
+  end
+  local wait_ms, because = gate.call(g, worker, 'sweep')
+  if not wait_ms then
+    gate.count_share(g, 'call ' .. integer(g and g.reserved or 0))
+  end
+  return wait_ms, because
+end
+
 -- ARGV: worker, then option, value, … (see gate.load). Reserves a call of the worker's own, to /me.
 -- Answers {'go'} or {'hold', ms, why}.
-local function reserve_me(keys, args)
+function gate.reserve_me(keys, args)
   local g = gate.load(namespace(keys), pairs_of(args, 2), now_ms())
   local wait_ms, why = gate.call(g, args[1], 'me')
   return wait_ms and { 'hold', integer(wait_ms), why } or { 'go' }
@@ -477,7 +527,7 @@ end
 --   wait_ms    429: for how long nobody may call
 --   remaining, reset_ms   calls that are left, and until when
 -- Answers what a worker is told (gate.view), then how long (ms) the breaker or a 429 holds everybody.
-local function report(keys, args)
+function gate.report(keys, args)
   local g = gate.load(namespace(keys), pairs_of(args, 2), now_ms())
   local o = pairs_of(args, 2)
   if not g or not HEARD[args[1]] then
@@ -495,4 +545,6 @@ local function report(keys, args)
   local answer = gate.view(g)
   answer[#answer + 1] = integer(math.max(0, shut_ms or 0, (g.throttled_until_ms or 0) - g.now))
   return answer
+end
+
 end

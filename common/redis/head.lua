@@ -16,6 +16,7 @@
 --   decide       an undecided booking: what it replaces, whether it is a twin, the policy, the hold
 --   series       recurring bookings, decided together
 --   record, take, settle   the three big steps
+--   sweep        what no webhook told
 --   book         what an operator does to an account; functions registers everything
 --
 -- Rules for all of them:

@@ -88,6 +88,24 @@ local function record_one(ns, id, kind, created_ms, fields, now, keep_ms, counts
   return answer
 end
 
+local function check_id(id)
+  if not id:match('^[%w_.:-]+$') or #id > 80 then
+    error({ err = 'ERR tollgate: a booking ID must match [A-Za-z0-9_.:-]{1,80}' })
+  end
+end
+
+-- The arguments from index `first` as a booking's fields.
+local function read_fields(args, first)
+  local fields = pairs_of(args, first)
+  for _, field in ipairs({ 'start', 'end', 'occurrences' }) do
+    if fields[field] and not is_count(fields[field]) then
+      error({ err = 'ERR tollgate: ' .. field .. ' must be a whole number, not ' .. fields[field] })
+    end
+    fields[field] = tonumber(fields[field])
+  end
+  return fields
+end
+
 -- ARGV: id, kind, createdAt (ms), keep_ms, then field, value, …
 -- Answers what became of it:
 --   queued     recorded; a worker will look at the booking
@@ -103,17 +121,8 @@ local function record(keys, args)
   if not KINDS[kind] then
     error({ err = 'ERR tollgate: unknown kind of event ' .. tostring(kind) })
   end
-  if not id:match('^[%w_.:-]+$') or #id > 80 then
-    error({ err = 'ERR tollgate: a booking ID must match [A-Za-z0-9_.:-]{1,80}' })
-  end
-
-  local fields = pairs_of(args, 5)
-  for _, field in ipairs({ 'start', 'end', 'occurrences' }) do
-    if fields[field] and not is_count(fields[field]) then
-      error({ err = 'ERR tollgate: ' .. field .. ' must be a whole number, not ' .. fields[field] })
-    end
-    fields[field] = tonumber(fields[field])
-  end
+  check_id(id)
+  local fields = read_fields(args, 5)
   if fields.seat and not seats.parent(id) then
     error({ err = 'ERR tollgate: the ID of a seat must be <bookingId>:<seat>, not ' .. id })
   end

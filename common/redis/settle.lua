@@ -68,7 +68,7 @@ local SETTLE = {
 -- A booking that was final before: only a host's late yes changes it.
 local RESURRECTED = SETTLE.rejecting.accepted
 
-local OUTCOMES = { accepted = true, rejected = true, cancelled = true, gone = true, refused = true }
+local OUTCOMES = { accepted = true, rejected = true, cancelled = true, gone = true, refused = true, pending = true }
 
 -- What is left of a hold that was not there in full when Cal.com said yes to a whole series.
 local function uncovered(b)
@@ -145,10 +145,22 @@ local function settle_followers(ns, followers, state, outcome, purses_of, note, 
   end
 end
 
+-- A booking that was only looked at, unless what is seen settles it. Answers whether that is all.
+local function settle_check(ns, id, b, outcome, told, now, keep_ms, counts)
+  if (b.check or '') == '' or not sweep.mend(ns, id, b, outcome, told, now, counts) then
+    return false
+  end
+  booking.add_calls(b, told.calls)
+  booking.save(ns, id, b, now, keep_ms)
+  stats_write(ns, counts)
+  return true
+end
+
 -- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said), covers (`series` when
--- Cal.com did it with the whole series), calls (see booking.add_calls)
+-- Cal.com did it with the whole series), calls (see booking.add_calls), then what else Cal.com told:
+-- option, value, … (see sweep.mend)
 -- Answers {'settled', state}, {'look'} (a cancel or reject came while our confirm was on its way: see
--- how Cal.com stands now), {'parked', reason} or {'stale'}.
+-- how Cal.com stands now), {'parked', reason}, {'checked'} (it was only looked at) or {'stale'}.
 local function settle(keys, args)
   local ns = namespace(keys)
   local id, token, outcome, note = args[1], args[2], args[3], args[5] or ''
@@ -161,6 +173,17 @@ local function settle(keys, args)
   if not b then
     stats_write(ns, counts)
     return { 'stale' }
+  end
+  if outcome == 'pending' and (booking.goal(b) or 'look') ~= 'look' then
+    error({ err = 'ERR tollgate: unknown outcome pending of what is not only looked at' })
+  end
+  local told = pairs_of(args, 8)
+  told.calls = args[7]
+  local checked = settle_check(ns, id, b, outcome, told, now, keep_ms, counts)
+  if checked then
+    return { 'checked' }
+  elseif outcome == 'pending' then
+    outcome = 'cancelled' -- not accepted is all that matters to a look
   end
   if b.state == 'accepting' and outcome == 'accepted' and booking.is_withdrawn(b) then
     return { 'look' }
@@ -221,7 +244,8 @@ local function is_hopeless(ns, b, now)
 end
 
 -- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls
--- Answers {'retry', delay}, {'queued'} (named again meanwhile), {'dead'} or {'stale'}.
+-- Answers {'retry', delay}, {'queued'} (named again meanwhile), {'dead'}, {'checked'} (it was only to be
+-- looked at, and a later sweep will) or {'stale'}.
 local function retry(keys, args)
   local ns = namespace(keys)
   local id, token, why = args[1], args[2], args[6] or ''
@@ -230,14 +254,19 @@ local function retry(keys, args)
   local b = in_hand(ns, id, token, counts)
   local answer = { 'stale' }
   if b then
-    booking.set(b, 'last_error', why)
     booking.add_calls(b, args[7])
-    if args[4] == '1' then
+    if (b.check or '') == '' then
+      booking.set(b, 'last_error', why)
+    end
+    if args[4] == '1' and (b.check or '') == '' then
       booking.set(b, 'attempts', b.attempts + 1)
       stats_add(counts, 'retries')
     end
     local place
-    if is_hopeless(ns, b, now) then
+    if (b.check or '') ~= '' then
+      sweep.put_back(ns, id, b)
+      place = 'checked'
+    elseif is_hopeless(ns, b, now) then
       place = queue.park(ns, id, b, now, 'gave up: ' .. why, counts)
     else
       place = queue.put_down(ns, id, b, 'retry', now + delay_ms)

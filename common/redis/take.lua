@@ -34,7 +34,7 @@ function PLAN.accepted(batch, id, b)
 end
 
 local function is_fresh(batch, b)
-  return b.takes == 1 and b.events == 1 and not b.look_first and batch.now - b.received_ms < batch.fresh_ms
+  return b.takes == 1 and b.events == 1 and not b.look_first and not b.found_ms and batch.now - b.received_ms < batch.fresh_ms
     and math.abs(batch.now - b.first_ms) < batch.fresh_ms
 end
 
@@ -118,7 +118,7 @@ local function plan(batch, id)
       booking.set(b, 'last_error', 'TOLLGATE_MODE=observe: nothing is acted on')
       decide.put_off(batch, id, b, OBSERVE_AGAIN_MS)
     end
-  elseif PLAN[b.state] and not b.is_planned then
+  elseif PLAN[b.state] and not b.is_planned and (b.check or '') == '' then
     b.is_planned = true
     item.write = PLAN[b.state](batch, id, b)
   end

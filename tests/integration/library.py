@@ -87,14 +87,18 @@ class Library:
 
     # ---- The functions ----
 
+    @staticmethod
+    def told(id_: Any) -> Dict[str, Any]:
+        """What every event about this booking tells. A slot of its own: two requests for one slot are twins."""
+        start = int(time.time()) + 7 * DAY_S + zlib.crc32(str(id_).encode()) % 100000 * 60
+        return {"uid": f"uid-{id_}", "account": "ann@example.com", "email": "ann@example.com",
+                "event_type": "1207", "start": start, "end": start + 3600}
+
     def record(self, id_: Any = 1, kind: str = "requested", created: Optional[int] = None,
                keep_ms: int = KEEP_MS, **fields: Any) -> str:
         """An event as ingest hands it over. A field given as None is left out."""
         created = now_ms() if created is None else created
-        # A slot of its own: two requests for one slot are twins.
-        start = int(time.time()) + 7 * DAY_S + zlib.crc32(str(id_).encode()) % 100000 * 60
-        told = {"uid": f"uid-{id_}", "account": "ann@example.com", "email": "ann@example.com",
-                "event_type": "1207", "start": start, "end": start + 3600}
+        told = self.told(id_)
         if kind == "requested":
             told["requires_confirmation"] = "yes"
         told.update(fields)
@@ -120,8 +124,9 @@ class Library:
         return self.call("begin", job.id, job.token, call, keep_ms, *flat)
 
     def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS, covers: str = "booking",
-               calls: str = "") -> List[str]:
-        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls)
+               calls: str = "", **told: Any) -> List[str]:
+        flat = [part for pair in told.items() for part in pair]
+        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls, *flat)
 
     def retry(self, job: Job, delay_ms: Any = 0, burn: bool = True, why: str = "a 502",
               keep_ms: Any = KEEP_MS, calls: str = "") -> List[Any]:
@@ -136,6 +141,18 @@ class Library:
 
     def leave(self, worker: str = "w") -> int:
         return self.call("leave", worker, KEEP_MS)
+
+    def found(self, id_: Any = 1, status: str = "pending", created: Optional[int] = None, aside: str = "",
+              **fields: Any) -> List[str]:
+        """A row of a list, as the sweep hands it over; made a minute ago."""
+        created = now_ms() - 60000 if created is None else created
+        told = {**self.told(id_), "requires_confirmation": "yes", **fields}
+        flat = [part for name, value in told.items() if value is not None for part in (name, value)]
+        return self.call("found", id_, status, created, KEEP_MS, aside, *flat)
+
+    def sweep(self, step: str, worker: str = "w", interval_ms: int = 1000, lease_ms: int = 10000, **gate: Any) -> List[str]:
+        flat = [part for pair in gate.items() for part in pair]
+        return self.call("sweep", worker, step, interval_ms, lease_ms, KEEP_MS, *flat)
 
     def install(self, text: str, source: str = "file") -> List[str]:
         return self.call("policy", text, source)

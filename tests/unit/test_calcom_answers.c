@@ -220,6 +220,7 @@ outcome_of(const char *dialect, enum calcom_call call)
         return STATUS_CANCELLED;
     case CALCOM_LOOK:
     case CALCOM_ME:
+    case CALCOM_LIST:
         break;
     }
     return UNSAID;

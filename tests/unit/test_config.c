@@ -122,6 +122,7 @@ static const struct {
     { "TOLLGATE_THREADS", CONFIG_INGEST, "0", "256", "-1", "257", "0" },
     { "TOLLGATE_KEEP_DAYS", CONFIG_INGEST, "1", "3650", "0", "3651", "30" },
     { "TOLLGATE_KEEP_DAYS", CONFIG_WORKER, "1", "3650", "0", "3651", "30" },
+    { "TOLLGATE_SWEEP_INTERVAL", CONFIG_WORKER, "0", "86400", "-1", "86401", "300" },
     { "CALCOM_RATE_LIMIT", CONFIG_WORKER, "0", "100000", "-1", "100001", "100" },
     { "CALCOM_TIMEOUT_MS", CONFIG_WORKER, "500", "300000", "499", "300001", "10000" },
     { "TOLLGATE_CONCURRENCY", CONFIG_WORKER, "1", "1000", "0", "1001", "64" },
@@ -302,11 +303,21 @@ test_other_programs_settings_do_not_matter(void **state)
     config_release(&config);
     (void)env_set_up(NULL);
     env_set("TOLLGATE_THREADS", "x");
-    env_set("TOLLGATE_EVENT_TYPES", "x");
-    env_set("TOLLGATE_ACCOUNT_FIELD", ".");
     (void)unsetenv("WEBHOOK_SECRET");
     env_load(&config, CONFIG_WORKER);
     config_release(&config);
+}
+
+/* The sweep of a worker finds what ingest would have been told. */
+static void
+test_worker_reads_what_ingest_reads(void **state)
+{
+    (void)state;
+    env_set("TOLLGATE_EVENT_TYPES", "x");
+    FAILS(CONFIG_WORKER, "TOLLGATE_EVENT_TYPES", "numbers");
+    env_set("TOLLGATE_EVENT_TYPES", "");
+    env_set("TOLLGATE_ACCOUNT_FIELD", ".");
+    FAILS(CONFIG_WORKER, "TOLLGATE_ACCOUNT_FIELD", "words");
 }
 
 static void
@@ -359,6 +370,7 @@ main(void)
         cmocka_unit_test_setup(test_longest_account_field, env_set_up),
         cmocka_unit_test_setup(test_long_values_do_not_overflow_the_error, env_set_up),
         cmocka_unit_test_setup(test_other_programs_settings_do_not_matter, env_set_up),
+        cmocka_unit_test_setup(test_worker_reads_what_ingest_reads, env_set_up),
         cmocka_unit_test_setup(test_lists, env_set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
