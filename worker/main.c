@@ -239,6 +239,10 @@ worker_start(struct worker *worker)
         return false;
     }
     log_info("working", log_s("worker", intake_worker(worker->intake)));
+    if (worker->config.event_types[0] == '\0' && worker->config.sweep_interval_s > 0) {
+        log_warn("TOLLGATE_EVENT_TYPES is empty: the sweep decides unconfirmed bookings of every "
+                 "event type");
+    }
     program_trim();
     return true;
 }

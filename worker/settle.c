@@ -62,24 +62,24 @@ struct job {
     unsigned attempts;
     bool guide, series, paid;
     enum calcom_call call; /* the one in flight */
+    enum asking asking;
+    unsigned held, late; /* how often a call was held for a moment, or was not sent in time */
     int64_t call_since_us, call_since_wall_ms;
     int64_t reserved_mono_ms; /* when Redis was asked for the call in `call` */
-    unsigned held, late;      /* how often a call was held for a moment, or was not sent in time */
     int64_t retry_after_ms;   /* of the answer that is being judged */
-    enum asking asking;
-    int64_t seen_mono_ms; /* how the booking stands was known then: by a look that went out, or
-                             by its event */
-    bool acted;           /* asked Cal.com for something in this take: no second time */
-    bool unanswered;      /* and do not know whether it was done */
+    int64_t seen_mono_ms;     /* how the booking stands was known then: by a look that went out, or
+                                 by its event */
+    bool acted;               /* asked Cal.com for something in this take: no second time */
+    bool unanswered;          /* and do not know whether it was done */
     int64_t busy_until_mono_ms; /* and it may be at it until then */
     enum ending ending;
-    enum booking_status outcome;                                               /* END_SETTLE */
-    bool whole_series;                                                         /* END_SETTLE */
-    char cancelled_by[BOOKING_ACCOUNT_SIZE], rescheduled_to[BOOKING_UID_SIZE]; /* as was seen */
-    int64_t changed_wall_ms;
+    enum booking_status outcome; /* END_SETTLE */
+    bool whole_series;           /* END_SETTLE */
+    bool burn;                   /* END_RETRY: counts as an attempt */
+    int64_t delay_ms;            /* END_RETRY */
+    int64_t changed_wall_ms;     /* and these three: what Cal.com told with how it stands */
+    char cancelled_by[BOOKING_ACCOUNT_SIZE], rescheduled_to[BOOKING_UID_SIZE];
     char joined[BOOKING_ID_SIZE]; /* END_JOIN */
-    int64_t delay_ms;             /* END_RETRY */
-    bool burn;                    /* END_RETRY: counts as an attempt */
     char detail[CALCOM_DETAIL_SIZE];
     char calls[CALLS_SIZE]; /* the log of this take's calls, see booking.lua */
     struct event *resend_timer;

@@ -324,7 +324,7 @@ end
 local function compare_found(ns, id, created_ms, b, now, keep_ms, counts)
   local text
   if b and not OPEN[b.state] and b.state ~= 'accepted' and b.state ~= 'observed' and not b.successor then
-    if b.place == 'none' then
+    if b.place == 'none' or b.place == 'dead' then
       order_look(ns, id, b, now, keep_ms)
     end
     return { 'look' }

@@ -113,7 +113,11 @@ local function plan(batch, id)
   if b.state == 'waiting' and not b.first_seen then
     return item
   end
-  if batch.observe and b.state ~= 'waiting' and booking.needs_attention(b) then
+  if batch.observe and (b.check or '') ~= '' then
+    item.write = function()
+      sweep.put_back(batch.ns, id, b) -- what is seen would move credit
+    end
+  elseif batch.observe and b.state ~= 'waiting' and booking.needs_attention(b) then
     item.write = function()
       booking.set(b, 'last_error', 'TOLLGATE_MODE=observe: nothing is acted on')
       decide.put_off(batch, id, b, OBSERVE_AGAIN_MS)

@@ -75,7 +75,7 @@ def test_an_act_has_its_call_kept(make_gate):
     wait_held(gate, "budget")
     wait_for(lambda: len(gate.fake.calls()) == 8, what="the whole budget")
     assert sum(call["action"] == "confirm" for call in gate.fake.calls()) == 4
-    assert sorted(gate.booking(id)["state"] for id in ids).count("accepted") == 4
+    wait_for(lambda: [gate.booking(id)["state"] for id in ids].count("accepted") == 4, what="four to be settled")
 
 
 def test_without_a_limit_nothing_is_counted(gate):

@@ -282,6 +282,13 @@ def test_pending_while_the_policy_failed_stays_with_the_person(library):
     assert (library.state(), library.dead()) == ("waiting", ["1"])
 
 
+def test_in_observe_mode_nothing_is_looked_at(library):
+    dead(library)
+    assert look(library) == ["go", "1"]
+    assert library.take(mode="observe").jobs == []
+    assert (library.dead(), library.place(), library.booking()["check"]) == (["1"], "dead", "")
+
+
 def test_a_look_that_fails_is_not_retried(library):
     accepted(library)
     job, = checked(library)
@@ -401,6 +408,15 @@ def test_a_yes_after_our_no_stays(library):
     library.settle(library.take_one(), "accepted")
     assert library.take().jobs == [] and library.state() == "accepted"
     assert library.found(1, "accepted") == ["fine"] and len(library.movements()) == 1
+
+
+def test_an_accepted_row_of_what_failed_is_looked_at(library):
+    library.credit(balance=5)
+    library.record(1)
+    library.settle(library.take_one(), "refused", "not yours")
+    assert library.dead() == ["1"] and library.found(1, "accepted") == ["look"]
+    library.settle(library.take_one(), "accepted")
+    assert (library.state(), library.dead(), library.purses()) == ("accepted", [], (5, 0, 0))
 
 
 def test_withdrawn_and_accepted_under_dead_is_for_a_person(library):
