@@ -37,10 +37,13 @@ struct config {
     char *calcom_api_url;
     char *calcom_api_key;
     char *calcom_api_version;
+    int64_t rate_limit;    /* calls per 60 s; 0: no limit */
+    bool rate_limit_given; /* the default depends on the API's version */
     int64_t calcom_timeout_ms;
     int64_t concurrency;
     int64_t fresh_ms;
     int64_t lease_ms;
+    int64_t sweep_interval_s; /* 0: never */
     char *mode;
     char *policy_file;
     bool strict;

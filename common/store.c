@@ -292,6 +292,12 @@ store_set_policy(struct store *store, const char *text, const char *source)
     return true;
 }
 
+void
+store_set_gate(struct store *store, const struct store_gate_of *gate)
+{
+    store->gate = *gate;
+}
+
 const char *
 store_policy_error(const struct store *store)
 {

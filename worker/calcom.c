@@ -7,16 +7,19 @@
 
 #include "common/config.h"
 #include "worker/calcom_dialect.h"
+#include "worker/calcom_json.h"
 #include "worker/http_client.h"
 
 #define JSON_DEPTH  32
 #define MAX_HEADERS 5
+#define LIST_BYTES  (8 * 1024 * 1024) /* of a page: a hundred bookings with long notes */
 
 static const char *const CLASS_NAMES[] = {
     [CALCOM_DONE] = "done",           [CALCOM_GONE] = "gone",
     [CALCOM_UNCLEAR] = "unclear",     [CALCOM_UNKNOWN] = "unknown",
     [CALCOM_TRANSIENT] = "transient", [CALCOM_THROTTLED] = "throttled",
     [CALCOM_REFUSED] = "refused",     [CALCOM_CREDENTIALS] = "credentials",
+    [CALCOM_NO_ROUTE] = "no_route",
 };
 
 struct calcom {
@@ -37,6 +40,7 @@ struct pending {
     char uid[BOOKING_UID_SIZE];
     char seat[BOOKING_UID_SIZE];
     bool by_seat_route; /* a route that not every API has */
+    calcom_row_cb *row; /* CALCOM_LIST */
     calcom_done_cb *done;
     void *arg;
 };
@@ -154,6 +158,18 @@ bool
 calcom_acts_on_series(const struct calcom *calcom)
 {
     return calcom->dialect->acts_on_series;
+}
+
+bool
+calcom_locks_account(const struct calcom *calcom)
+{
+    return calcom->dialect->locks_account;
+}
+
+int64_t
+calcom_usual_limit(const struct calcom *calcom)
+{
+    return calcom->dialect->usual_limit;
 }
 
 /* ---- Reading answers ---- */
@@ -291,6 +307,7 @@ read_success(const struct calcom_dialect *dialect, const struct pending *pending
     enum calcom_call call = pending->call;
     struct json_object *booking = dialect->find_booking(root, pending->uid);
     const char *series = calcom_text(booking, dialect->series_member);
+    calcom_read_fate(dialect, booking, answer);
     (void)snprintf(answer->series, sizeof answer->series, "%s", series != NULL ? series : "");
     bool of_seat = pending->seat[0] != '\0';
     const char *word = of_seat && call != CALCOM_LOOK ? NULL : calcom_text(booking, "status");
@@ -307,6 +324,21 @@ read_success(const struct calcom_dialect *dialect, const struct pending *pending
         return;
     }
     answer->status = dialect->outcome[call];
+}
+
+static void
+read_list(const struct pending *pending, struct json_object *root, struct calcom_answer *answer)
+{
+    struct json_object *rows = pending->calcom->dialect->find_rows(root);
+    if (!json_object_is_type(rows, json_type_array)) {
+        answer->kind = CALCOM_TRANSIENT;
+        (void)snprintf(answer->detail, sizeof answer->detail, "the answer is no list of bookings");
+        return;
+    }
+    answer->rows = json_object_array_length(rows);
+    answer->more = answer->rows >= CALCOM_PAGE;
+    calcom_read_rows(pending->calcom->dialect, pending->calcom->config->account_field, rows,
+                     pending->row, pending->arg);
 }
 
 /* v1's errors can repeat the URL, and the key is a part of it. */
@@ -336,7 +368,9 @@ read_answer(const struct pending *pending, const struct http_answer *http,
                    message != NULL ? ": " : "", message != NULL ? message : "");
     hide(calcom->key, text);
     (void)snprintf(answer->detail, sizeof answer->detail, "%.*s", CALCOM_DETAIL_SIZE - 1, text);
-    if (answer->kind == CALCOM_DONE) {
+    if (answer->kind == CALCOM_DONE && call == CALCOM_LIST) {
+        read_list(pending, root, answer);
+    } else if (answer->kind == CALCOM_DONE && call != CALCOM_ME) {
         members = write_members(dialect->find_members(root));
         answer->members = members;
         read_success(dialect, pending, root, answer);
@@ -358,6 +392,9 @@ calcom_on_answer(const struct http_answer *http, void *arg)
     free(arg);
     struct calcom_answer answer = {
         .retry_after_ms = http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000,
+        .remaining = http->remaining,
+        .limit = http->limit,
+        .reset_ms = http->reset_s < 0 ? -1 : http->reset_s * 1000,
         .by_seat_route = pending.by_seat_route,
         .members = "",
     };
@@ -368,6 +405,7 @@ calcom_on_answer(const struct http_answer *http, void *arg)
         break;
     case HTTP_NOT_SENT:
         answer.kind = CALCOM_TRANSIENT;
+        answer.late = http->late;
         break;
     case HTTP_UNKNOWN:
         answer.kind = CALCOM_UNKNOWN;
@@ -382,36 +420,11 @@ calcom_on_answer(const struct http_answer *http, void *arg)
     free(members);
 }
 
-bool
-calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_subject *subject,
-            calcom_done_cb *done, void *arg)
+/* Sends what is written. */
+static void
+send_written(struct calcom *calcom, struct calcom_written *written, int64_t send_by_mono_ms,
+             struct pending *pending)
 {
-    struct calcom_written *written = calloc(1, sizeof *written);
-    struct pending *pending = calloc(1, sizeof *pending);
-    if (written == NULL || pending == NULL) {
-        abort(); /* a completion must not be lost */
-    }
-    *pending = (struct pending){ .calcom = calcom, .call = call, .done = done, .arg = arg };
-    (void)snprintf(pending->uid, sizeof pending->uid, "%s", subject->uid);
-    (void)snprintf(pending->seat, sizeof pending->seat, "%s", subject->seat);
-    pending->by_seat_route = subject->seat[0] != '\0' && calcom->dialect->seat_routes &&
-                             !calcom->no_seat_routes &&
-                             (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);
-    const struct calcom_parts parts = {
-        .call = call,
-        .base_url = calcom->base_url,
-        .key = calcom->key,
-        .id = subject->id,
-        .uid = subject->uid,
-        .reason = subject->reason,
-        .seat = subject->seat,
-        .by_seat_route = pending->by_seat_route,
-    };
-    if (!calcom->dialect->write(&parts, written)) {
-        free(written);
-        free(pending);
-        return false;
-    }
     const char *headers[MAX_HEADERS] = { "Accept: application/json" };
     size_t count = 1;
     if (written->body[0] != '\0') {
@@ -427,9 +440,77 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         .body = written->body[0] != '\0' ? written->body : NULL,
         .headers = headers,
         .timeout_ms = calcom->config->calcom_timeout_ms,
+        .answer_bytes = pending->call == CALCOM_LIST ? LIST_BYTES : HTTP_ANSWER_BYTES,
+        .send_by_mono_ms = send_by_mono_ms,
     };
     http_client_send(calcom->http, &request, calcom_on_answer, pending);
     explicit_bzero(written->url, sizeof written->url);
+}
+
+/* Writes and sends; `pending` is copied. False when the call cannot be written. */
+static bool
+send_parts(struct calcom *calcom, const struct calcom_parts *parts, int64_t send_by_mono_ms,
+           const struct pending *pending)
+{
+    struct calcom_written *written = calloc(1, sizeof *written);
+    struct pending *kept = calloc(1, sizeof *kept);
+    if (written == NULL || kept == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    *kept = *pending;
+    bool fits = calcom->dialect->write(parts, written);
+    if (fits) {
+        send_written(calcom, written, send_by_mono_ms, kept);
+    } else {
+        free(kept);
+    }
     free(written);
-    return true;
+    return fits;
+}
+
+bool
+calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_subject *subject,
+            calcom_done_cb *done, void *arg)
+{
+    struct pending pending = { .calcom = calcom, .call = call, .done = done, .arg = arg };
+    (void)snprintf(pending.uid, sizeof pending.uid, "%s", subject->uid);
+    (void)snprintf(pending.seat, sizeof pending.seat, "%s", subject->seat);
+    pending.by_seat_route = subject->seat[0] != '\0' && calcom->dialect->seat_routes &&
+                            !calcom->no_seat_routes &&
+                            (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);
+    const struct calcom_parts parts = {
+        .call = call,
+        .base_url = calcom->base_url,
+        .key = calcom->key,
+        .id = subject->id,
+        .uid = subject->uid,
+        .reason = subject->reason,
+        .seat = subject->seat,
+        .by_seat_route = pending.by_seat_route,
+    };
+    return send_parts(calcom, &parts, subject->send_by_mono_ms, &pending);
+}
+
+bool
+calcom_lists_all(const struct calcom *calcom)
+{
+    return calcom->dialect->lists_all;
+}
+
+bool
+calcom_ask_list(struct calcom *calcom, const struct calcom_list *list, int64_t send_by_mono_ms,
+                calcom_row_cb *row, calcom_done_cb *done, void *arg)
+{
+    const struct pending pending = {
+        .calcom = calcom, .call = CALCOM_LIST, .row = row, .done = done, .arg = arg
+    };
+    const struct calcom_parts parts = { .call = CALCOM_LIST,
+                                        .base_url = calcom->base_url,
+                                        .key = calcom->key,
+                                        .id = "",
+                                        .uid = "",
+                                        .reason = "",
+                                        .seat = "",
+                                        .list = list };
+    return send_parts(calcom, &parts, send_by_mono_ms, &pending);
 }

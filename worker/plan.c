@@ -1,9 +1,9 @@
 #include "worker/plan.h"
 
-static const char *const CALL_NAMES[] = { [CALCOM_LOOK] = "look",
-                                          [CALCOM_CONFIRM] = "confirm",
-                                          [CALCOM_DECLINE] = "decline",
-                                          [CALCOM_CANCEL] = "cancel" };
+static const char *const CALL_NAMES[] = {
+    [CALCOM_LOOK] = "look",     [CALCOM_CONFIRM] = "confirm", [CALCOM_DECLINE] = "decline",
+    [CALCOM_CANCEL] = "cancel", [CALCOM_ME] = "me",           [CALCOM_LIST] = "list"
+};
 
 const char *
 calcom_call_name(enum calcom_call call)
@@ -44,8 +44,7 @@ plan_next(enum booking_goal goal, enum booking_status status, bool guide, bool s
     case GOAL_IDENTIFY:
         break;
     }
-    /* Not accepted is all that matters to a look. */
-    return settle(status == STATUS_PENDING ? STATUS_CANCELLED : status);
+    return settle(status);
 }
 
 enum calcom_call

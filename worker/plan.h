@@ -27,14 +27,22 @@
 
 #include "common/booking.h"
 
-enum calcom_call { CALCOM_LOOK, CALCOM_CONFIRM, CALCOM_DECLINE, CALCOM_CANCEL };
+/* The last two are about no booking: whom the key belongs to, and which bookings there are. */
+enum calcom_call {
+    CALCOM_LOOK,
+    CALCOM_CONFIRM,
+    CALCOM_DECLINE,
+    CALCOM_CANCEL,
+    CALCOM_ME,
+    CALCOM_LIST
+};
 
 const char *calcom_call_name(enum calcom_call call);
 
 struct plan {
     bool settle;
     enum calcom_call call;       /* when not settle: the one act to do */
-    enum booking_status outcome; /* when settle; never STATUS_PENDING */
+    enum booking_status outcome; /* when settle; STATUS_PENDING only for what is looked at */
 };
 
 /*

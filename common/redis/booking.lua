@@ -36,6 +36,8 @@
 --   circumstances          and what else the policy was shown (JSON; see policy_host.decide)
 --   deferred               how often the policy put the decision off
 --   calls                  the newest calls to Cal.com: `<began ms> <took ms> <call> <status> <class> <detail>`
+--   found_ms               when a sweep found it, for no webhook had told of it
+--   check                  it is only to be looked at, and then goes back: `none` or `dead <since ms>`; '': no
 --   last_error
 --   mended                 what a person did when it was dead: `<ms> <requeued or discarded> <by> <note> <why it was
 --                          dead>`, between tabs
@@ -43,10 +45,13 @@
 
 local booking = {}
 
+-- See sweep.lua.
+local sweep = {}
+
 local NUMERIC = {
   'schema', 'start', 'end', 'first_ms', 'occurrences', 'deferred', 'events', 'received_ms', 'cost', 'held', 'charged',
   'decided_ms', 'settled_ms', 'taken_ms', 'act_ms', 'busy_until_ms', 'takes', 'attempts', 'requested_ms', 'created_ms', 'rescheduled_ms',
-  'payment_ms', 'cancelled_ms', 'cancelled_received_ms', 'rejected_ms', 'requeued_ms',
+  'payment_ms', 'cancelled_ms', 'cancelled_received_ms', 'rejected_ms', 'requeued_ms', 'found_ms',
 }
 
 local OPEN = { waiting = true, accepting = true, rejecting = true }
@@ -112,6 +117,9 @@ end
 -- not expire; any other does, `keep_ms` after the later of its end and now.
 function booking.save(ns, id, b, now, keep_ms)
   local key = ns .. 'booking:' .. id
+  if b.changes.state or b.changes.first_seen then
+    sweep.keep_known(ns, id, b, now)
+  end
   local flat = {}
   for field, value in pairs(b.changes) do
     flat[#flat + 1] = field
@@ -238,7 +246,9 @@ end
 --   identify  see which series it is one of
 -- A booking of a series with a lead is not acted on: what is asked for the lead counts for all.
 function booking.goal(b)
-  if b.state == 'accepting' and booking.is_withdrawn(b) then
+  if (b.check or '') ~= '' then
+    return 'look'
+  elseif b.state == 'accepting' and booking.is_withdrawn(b) then
     return 'withdraw'
   elseif OPEN[b.state] and (b.lead or '') ~= '' then
     return nil
@@ -252,11 +262,6 @@ function booking.goal(b)
   elseif b.state ~= 'accepted' and is_resurrected(b) then
     return 'look'
   end
-end
-
--- Nobody gains from asking Cal.com about a booking that began, unless it is young, or a person wants it.
-function booking.is_hopeless(b, now)
-  return now >= math.max((b.start or 0) * 1000, math.max(b.received_ms, b.requeued_ms or 0) + 86400000)
 end
 
 -- Which bookings an account has, held or accepted, until they are over.

@@ -10,11 +10,13 @@
 --   policy_host  compiles the operator's policy and runs it with nothing but tables
 --   booking      the record of one booking: facts, states, what has to be done about it
 --   queue        the places a booking's name can be in: queue, active, retry, dead, none
+--   gate         how many calls to Cal.com may go out, and whether any may
 --   accounts     the accounts of one take: as they are, and as planned
 --   seats        bookings that share one of Cal.com's
 --   decide       an undecided booking: what it replaces, whether it is a twin, the policy, the hold
 --   series       recurring bookings, decided together
 --   record, take, settle   the three big steps
+--   sweep        what no webhook told
 --   book         what an operator does to an account
 --   operate      what an operator does to the queue: pause, resume, requeue, discard
 --   functions    registers everything

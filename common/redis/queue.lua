@@ -20,6 +20,7 @@ end
 -- Makes sure that somebody will look at the booking (again).
 function queue.add(ns, id, b)
   if b.place == 'queue' then
+    booking.set(b, 'check', '') -- to be looked at, and now there is more to do
     return
   elseif b.place == 'active' then
     booking.set(b, 'again', '1')

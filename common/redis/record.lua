@@ -127,21 +127,31 @@ local function record_one(ns, id, event, fields, keep_ms, counts)
   return answer
 end
 
--- Checks and records one event: id, kind, createdAt (ms), and what else it tells.
-local function record_event(ns, id, kind, created, fields, keep_ms)
-  local created_ms = number_argument({ created }, 1, 'createdAt')
-  if not KINDS[kind] then
-    error({ err = 'ERR tollgate: unknown kind of event ' .. tostring(kind) })
-  end
+local function check_id(id)
   if not id:match('^[%w_.:-]+$') or #id > 80 then
     error({ err = 'ERR tollgate: a booking ID must match [A-Za-z0-9_.:-]{1,80}' })
   end
+end
+
+-- What an event tells, with its numbers as such.
+local function read_fields(fields)
   for _, field in ipairs({ 'start', 'end', 'occurrences', 'received' }) do
     if fields[field] and not is_count(fields[field]) then
       error({ err = 'ERR tollgate: ' .. field .. ' must be a whole number, not ' .. fields[field] })
     end
     fields[field] = tonumber(fields[field])
   end
+  return fields
+end
+
+-- Checks and records one event: id, kind, createdAt (ms), and what else it tells.
+local function record_event(ns, id, kind, created, fields, keep_ms)
+  local created_ms = number_argument({ created }, 1, 'createdAt')
+  if not KINDS[kind] then
+    error({ err = 'ERR tollgate: unknown kind of event ' .. tostring(kind) })
+  end
+  check_id(id)
+  read_fields(fields)
   if fields.seat and not seats.parent(id) then
     error({ err = 'ERR tollgate: the ID of a seat must be <bookingId>:<seat>, not ' .. id })
   end

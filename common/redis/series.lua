@@ -222,7 +222,7 @@ function series.wait_turn(batch, id, b)
     return
   end
   booking.set(b, 'waited_for', other.id)
-  if other.b.place == 'dead' or booking.is_hopeless(b, batch.now) then
+  if other.b.place == 'dead' or gate.is_hopeless(batch.ns, b, batch.now) then
     local message = 'waits for ' .. other.id .. ' of its series, which would be accepted with it'
     queue.park(batch.ns, id, b, batch.now, message, batch.counts)
     return

@@ -12,22 +12,25 @@ local function in_hand(ns, id, token, counts)
   return nil
 end
 
--- ARGV: id, token, call (look, confirm, decline, cancel), keep_ms. Comes before every call to Cal.com but the first
--- of a take: what may not be asked for any more is not, and when the call began is on record for whoever
--- takes the booking over.
--- Answers {'go'}, {'look'} (a cancel or reject came meanwhile: no confirm, see how Cal.com stands) or {'stale'}.
+-- ARGV: id, token, call (look, confirm, decline, cancel), keep_ms, then option, value, … (see gate.load).
+-- Comes before every call to Cal.com but the first of a take: what may not be asked for any more is not,
+-- the call is reserved, and when it began is on record for whoever takes the booking over.
+-- Answers {'go'}, {'look'} (a cancel or reject came meanwhile: no confirm, see how Cal.com stands),
+-- {'hold', ms, why} (no call may go out now) or {'stale'}.
 local function begin(keys, args)
   local ns = namespace(keys)
   local id, call = args[1], args[3]
   local keep_ms = number_argument(args, 4, 'keep_ms')
   local now, counts = now_ms(), {}
+  local g = gate.load(ns, pairs_of(args, 5), now)
   local b = in_hand(ns, id, args[2], counts)
   local answer = { 'stale' }
   if b and call == 'confirm' and booking.is_withdrawn(b) then
     answer = { 'look' }
   elseif b then
-    answer = { 'go' }
-    if call ~= 'look' then
+    local wait_ms, why = gate.call(g, args[2], id)
+    answer = wait_ms and { 'hold', integer(wait_ms), why } or { 'go' }
+    if not wait_ms and call ~= 'look' then
       booking.set(b, 'act_ms', now)
       booking.save(ns, id, b, now, keep_ms)
     end
@@ -66,7 +69,7 @@ local SETTLE = {
 -- that was asked.
 local RESURRECTED = SETTLE.rejecting.accepted
 
-local OUTCOMES = { accepted = true, rejected = true, cancelled = true, gone = true, refused = true }
+local OUTCOMES = { accepted = true, rejected = true, cancelled = true, gone = true, refused = true, pending = true }
 
 -- What is left of a hold that was not there in full when Cal.com said yes to a whole series.
 local function uncovered(b)
@@ -155,10 +158,22 @@ local function settle_followers(ns, followers, acted, purses_of, note, now, keep
   return left
 end
 
+-- A booking that was only looked at, unless what is seen settles it. Answers whether that is all.
+local function settle_check(ns, id, b, outcome, told, now, keep_ms, counts)
+  if (b.check or '') == '' or not sweep.mend(ns, id, b, outcome, told, now, counts) then
+    return false
+  end
+  booking.add_calls(b, told.calls)
+  booking.save(ns, id, b, now, keep_ms)
+  stats_write(ns, counts)
+  return true
+end
+
 -- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said), covers (`series` when a
--- call acted on the whole series), calls (see booking.add_calls), members (see settle_followers)
+-- call acted on the whole series), calls (see booking.add_calls), members (see settle_followers),
+-- then what else Cal.com told: option, value, … (see sweep.mend)
 -- Answers {'settled', state}, {'look'} (a cancel or reject came while our confirm was on its way: see
--- how Cal.com stands now), {'parked', reason} or {'stale'}.
+-- how Cal.com stands now), {'parked', reason}, {'checked'} (it was only looked at) or {'stale'}.
 local function settle(keys, args)
   local ns = namespace(keys)
   local id, token, outcome, note = args[1], args[2], args[3], args[5] or ''
@@ -171,6 +186,17 @@ local function settle(keys, args)
   if not b then
     stats_write(ns, counts)
     return { 'stale' }
+  end
+  if outcome == 'pending' and (booking.goal(b) or 'look') ~= 'look' then
+    error({ err = 'ERR tollgate: unknown outcome pending of what is not only looked at' })
+  end
+  local told = pairs_of(args, 9)
+  told.calls = args[7]
+  local checked = settle_check(ns, id, b, outcome, told, now, keep_ms, counts)
+  if checked then
+    return { 'checked' }
+  elseif outcome == 'pending' then
+    outcome = 'cancelled' -- not accepted is all that matters to a look
   end
   local is_whole = args[6] == 'series' and booking.is_in_series(b)
   if is_whole and b.state == 'accepting' then
@@ -233,7 +259,8 @@ local function settle(keys, args)
 end
 
 -- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls
--- Answers {'retry', delay}, {'queued'} (named again meanwhile), {'dead'} or {'stale'}.
+-- Answers {'retry', delay}, {'queued'} (named again meanwhile), {'dead'}, {'checked'} (it was only to be
+-- looked at, and a later sweep will) or {'stale'}.
 local function retry(keys, args)
   local ns = namespace(keys)
   local id, token, why = args[1], args[2], args[6] or ''
@@ -242,14 +269,19 @@ local function retry(keys, args)
   local b = in_hand(ns, id, token, counts)
   local answer = { 'stale' }
   if b then
-    booking.set(b, 'last_error', why)
     booking.add_calls(b, args[7])
-    if args[4] == '1' then
+    if (b.check or '') == '' then
+      booking.set(b, 'last_error', why)
+    end
+    if args[4] == '1' and (b.check or '') == '' then
       booking.set(b, 'attempts', b.attempts + 1)
       stats_add(counts, 'retries')
     end
     local place
-    if booking.is_hopeless(b, now) then
+    if (b.check or '') ~= '' then
+      sweep.put_back(ns, id, b)
+      place = 'checked'
+    elseif gate.is_hopeless(ns, b, now) then
       place = queue.park(ns, id, b, now, 'gave up: ' .. why, counts)
     else
       place = queue.put_down(ns, id, b, 'retry', now + delay_ms)

@@ -40,7 +40,8 @@ function PLAN.accepted(batch, id, b)
 end
 
 local function is_fresh(batch, b)
-  return b.takes == 1 and b.events == 1 and not b.look_first and not b.waited_for and batch.now - b.received_ms < batch.fresh_ms
+  return b.takes == 1 and b.events == 1 and not b.look_first and not b.waited_for and not b.found_ms
+    and batch.now - b.received_ms < batch.fresh_ms
     and math.abs(batch.now - b.first_ms) < batch.fresh_ms
 end
 
@@ -122,9 +123,13 @@ local function plan(batch, id)
   if b.state == 'waiting' and not b.first_seen then
     return item
   end
-  if batch.observe and b.state ~= 'waiting' and booking.needs_attention(b) then
+  if batch.observe and (b.check or '') ~= '' then
+    item.write = function()
+      sweep.put_back(batch.ns, id, b) -- what is seen would move credit
+    end
+  elseif batch.observe and b.state ~= 'waiting' and booking.needs_attention(b) then
     item.write = decide.leave_be(batch, id, b)
-  elseif PLAN[b.state] and not b.is_planned then
+  elseif PLAN[b.state] and not b.is_planned and (b.check or '') == '' then
     b.is_planned = true
     item.write = PLAN[b.state](batch, id, b)
   end
@@ -163,8 +168,14 @@ local function write(batch, item)
   return job
 end
 
+-- A fresh booking is acted on at once, some are only looked at; any other is looked at, then acted on.
+local function is_one_call(job)
+  local goal, fresh = job[3], job[9]
+  return fresh == '1' or goal == 'look' or goal == 'identify'
+end
+
 local function take_batch(batch, want)
-  local names = choose(batch, want)
+  local names = choose(batch, gate.admit(batch.gate, want, batch.token))
   local items, seen = {}, {}
   local lists = { names.adopted, names.due, names.queued }
   for _, list in ipairs(lists) do
@@ -190,14 +201,16 @@ local function take_batch(batch, want)
   if #names.queued > 0 then
     redis.call('RPOP', batch.ns .. 'queue', #names.queued)
   end
-  local jobs, ids = {}, {}
+  local jobs, ids, handed = {}, {}, {}
   for _, item in ipairs(items) do
     local job = write(batch, item)
     if job then
       jobs[#jobs + 1] = job
       ids[#ids + 1] = item.id
+      handed[#handed + 1] = { id = item.id, token = batch.token, is_one_call = is_one_call(job) }
     end
   end
+  gate.hand_out(batch.gate, batch.name, handed)
   redis.call('HSET', batch.worker, 'seq', integer(batch.seq), 'batch', table.concat(ids, ' '))
   return jobs
 end
@@ -222,10 +235,11 @@ local function next_due(batch)
 end
 
 -- ARGV: worker, number of this take (from 1 up; the same number repeats the same batch), how many at
--- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe), then option, value, …
--- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}, hold, hold_ms}
---   hold     why no more can be taken now; '': nothing stands against it
+-- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe), then option, value, … (see gate.load)
+-- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}, hold, hold_ms, gate}
+--   hold     why no more can be taken now; '': nothing stands against it; probe: the worker shall ask /me
 --   hold_ms  for how long
+--   gate     see gate.view
 local function take(keys, args)
   local ns = namespace(keys)
   local worker = args[1]
@@ -248,6 +262,7 @@ local function take(keys, args)
     end
     return loaded[booking_id] or nil
   end
+  batch.gate = gate.load(ns, batch.options, now)
   local lease_ms = number_argument(args, 5, 'lease_ms')
   local before = redis.call('HMGET', batch.worker, 'seq', 'batch')
   local last = tonumber(before[1]) or 0
@@ -272,5 +287,7 @@ local function take(keys, args)
   end
   redis.call('ZADD', ns .. 'workers', integer(now + lease_ms), worker)
   stats_write(ns, batch.counts)
-  return { redis.call('LLEN', ns .. 'queue'), next_due(batch), jobs, batch.hold or '', batch.hold_ms or 0 }
+  local g = batch.gate or {}
+  return { redis.call('LLEN', ns .. 'queue'), next_due(batch), jobs, batch.hold or g.hold or '',
+    integer(batch.hold_ms or g.hold_ms or 0), gate.view(batch.gate) }
 end

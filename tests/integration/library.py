@@ -63,6 +63,7 @@ class Batch(NamedTuple):
     jobs: List[Job]
     hold: str  # why no more can be taken now
     hold_ms: int
+    gate: List[str]  # see View
 
     @property
     def ids(self) -> List[str]:
@@ -93,14 +94,18 @@ class Library:
 
     # ---- The functions ----
 
+    @staticmethod
+    def told(id_: Any) -> Dict[str, Any]:
+        """What every event about this booking tells. A slot of its own: two requests for one slot are twins."""
+        start = int(time.time()) + 7 * DAY_S + zlib.crc32(str(id_).encode()) % 100000 * 60
+        return {"uid": f"uid-{id_}", "account": "ann@example.com", "email": "ann@example.com",
+                "event_type": "1207", "start": start, "end": start + 3600}
+
     def record(self, id_: Any = 1, kind: str = "requested", created: Optional[int] = None,
                keep_ms: int = KEEP_MS, **fields: Any) -> str:
         """An event as ingest hands it over. A field given as None is left out."""
         created = now_ms() if created is None else created
-        # A slot of its own: two requests for one slot are twins.
-        start = int(time.time()) + 7 * DAY_S + zlib.crc32(str(id_).encode()) % 100000 * 60
-        told = {"uid": f"uid-{id_}", "account": "ann@example.com", "email": "ann@example.com",
-                "event_type": "1207", "start": start, "end": start + 3600}
+        told = self.told(id_)
         if kind == "requested":
             told["requires_confirmation"] = "yes"
         told.update(fields)
@@ -112,20 +117,23 @@ class Library:
         if number is None:
             number = next(self.numbers.setdefault(worker, itertools.count(1)))
         flat = [part for pair in options.items() for part in pair]
-        left, next_due, jobs, hold, hold_ms = self.call("take", worker, number, count, fresh_ms, lease_ms, keep_ms, mode, *flat)
-        return Batch(left, next_due, [read_job(job) for job in jobs], hold, hold_ms)
+        left, next_due, jobs, hold, hold_ms, gate = self.call(
+            "take", worker, number, count, fresh_ms, lease_ms, keep_ms, mode, *flat)
+        return Batch(left, next_due, [read_job(job) for job in jobs], hold, int(hold_ms), gate)
 
     def take_one(self, **args: Any) -> Job:
         batch = self.take(**args)
         assert len(batch.jobs) == 1, batch
         return batch.jobs[0]
 
-    def begin(self, job: Job, call: str = "confirm", keep_ms: Any = KEEP_MS) -> List[Any]:
-        return self.call("begin", job.id, job.token, call, keep_ms)
+    def begin(self, job: Job, call: str = "confirm", keep_ms: Any = KEEP_MS, **options: Any) -> List[Any]:
+        flat = [part for pair in options.items() for part in pair]
+        return self.call("begin", job.id, job.token, call, keep_ms, *flat)
 
     def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS, covers: str = "booking",
-               calls: str = "", members: str = "") -> List[str]:
-        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls, members)
+               calls: str = "", members: str = "", **told: Any) -> List[str]:
+        flat = [part for pair in told.items() for part in pair]
+        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls, members, *flat)
 
     def retry(self, job: Job, delay_ms: Any = 0, burn: bool = True, why: str = "a 502",
               keep_ms: Any = KEEP_MS, calls: str = "") -> List[Any]:
@@ -152,6 +160,18 @@ class Library:
 
     def discard(self, *ids: Any, by: str = "nora", note: str = "", keep_ms: Any = KEEP_MS) -> List[str]:
         return self.call("discard", by, note, keep_ms, *ids)
+
+    def found(self, id_: Any = 1, status: str = "pending", created: Optional[int] = None, aside: str = "",
+              **fields: Any) -> List[str]:
+        """A row of a list, as the sweep hands it over; made a minute ago."""
+        created = now_ms() - 60000 if created is None else created
+        told = {**self.told(id_), "requires_confirmation": "yes", **fields}
+        flat = [part for name, value in told.items() if value is not None for part in (name, value)]
+        return self.call("found", id_, status, created, KEEP_MS, aside, *flat)
+
+    def sweep(self, step: str, worker: str = "w", interval_ms: int = 1000, lease_ms: int = 10000, **gate: Any) -> List[str]:
+        flat = [part for pair in gate.items() for part in pair]
+        return self.call("sweep", worker, step, interval_ms, lease_ms, KEEP_MS, *flat)
 
     def install(self, text: str, source: str = "file") -> List[str]:
         return self.call("policy", text, source)

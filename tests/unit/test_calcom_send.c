@@ -116,7 +116,7 @@ test_calls_that_cannot_be_written(void **state)
         bench_open(&bench, DIALECTS[i]);
         for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
             const char *id = i == 0 ? "none" : "7", *uid = i == 0 ? "uid" : "";
-            const struct calcom_subject subject = { id, uid, "", "reason" };
+            const struct calcom_subject subject = { id, uid, "", "reason", 0 };
             assert_false(calcom_send(bench.calcom, CALLS[j], &subject, must_not_run, NULL));
         }
         bench_idle(&bench, 50);
@@ -187,7 +187,7 @@ static void
 test_seats_of_v1(void **state)
 {
     struct calcom_bench bench;
-    const struct calcom_subject subject = { BENCH_ID, BENCH_UID, "seat-1", BENCH_REASON };
+    const struct calcom_subject subject = { BENCH_ID, BENCH_UID, "seat-1", BENCH_REASON, 0 };
     (void)state;
     bench_open(&bench, "v1");
     bench.seat = "seat-1";
@@ -315,7 +315,67 @@ test_absurd_delays(void **state)
     bench_close(&bench);
 }
 
+/* ---- How many calls are left ---- */
+
+static void
+test_limits(void **state)
+{
+    static const struct {
+        const char *headers;
+        int64_t remaining, limit, reset_ms;
+    } ROWS[] = {
+        { "", -1, -1, -1 },
+        { "X-RateLimit-Limit: 30\r\nX-RateLimit-Remaining: 7\r\nX-RateLimit-Reset: 12\r\n", 7, 30,
+          12000 },
+        { "x-ratelimit-limit-default: 120\r\nx-ratelimit-remaining-default: 0\r\n"
+          "x-ratelimit-reset-default: 60\r\n",
+          0, 120, 60000 },
+        /* Of several the one counts that allows less. */
+        { "X-RateLimit-Remaining-Long: 900\r\nX-RateLimit-Remaining-Short: 3\r\n"
+          "X-RateLimit-Limit-Long: 1000\r\nX-RateLimit-Limit-Short: 10\r\n",
+          3, 10, -1 },
+        { "X-RateLimit-Remaining: many\r\nX-RateLimit-Limit: -3\r\n", -1, -1, -1 },
+        { "X-RateLimit-Remaining: 99999999999999999999\r\n", -1, -1, -1 },
+        { "X-RateLimit-Remainings: 5\r\nRateLimit-Remaining: 5\r\n", -1, -1, -1 },
+        { "Retry-After: 9\r\n", -1, -1, -1 },
+    };
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+        stub_server_answer(bench.server, 200, ROWS[i].headers,
+                           "{\"data\":{\"status\":\"pending\"}}");
+        const struct calcom_answer *answer = bench_call(&bench, CALCOM_LOOK);
+        check(answer->remaining == ROWS[i].remaining && answer->limit == ROWS[i].limit &&
+                  answer->reset_ms == ROWS[i].reset_ms,
+              "%s: %" PRId64 " of %" PRId64 " for %" PRId64, ROWS[i].headers, answer->remaining,
+              answer->limit, answer->reset_ms);
+    }
+    bench_close(&bench);
+}
+
 /* ---- Failures before the request went out ---- */
+
+/* A reservation that is too old when the connection stands. */
+static void
+test_too_late_to_be_written(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(DIALECTS); i++) {
+        bench_open(&bench, DIALECTS[i]);
+        stub_server_answer(bench.server, 200, "", "{}");
+        bench.send_by_mono_ms = clock_mono_ms() - 1;
+        const struct calcom_answer *answer = bench_call(&bench, CALCOM_CONFIRM);
+        assert_int_equal(answer->kind, CALCOM_TRANSIENT);
+        assert_true(answer->late);
+        assert_int_equal(stub_server_requests(bench.server), 0);
+        bench.send_by_mono_ms = clock_mono_ms() + 60000;
+        assert_int_equal(bench_call(&bench, CALCOM_CONFIRM)->kind, CALCOM_DONE);
+        assert_false(bench.answer.late);
+        bench_close(&bench);
+    }
+}
 
 static void
 test_refused_connection(void **state)
@@ -569,6 +629,8 @@ main(void)
         cmocka_unit_test(test_delays),
         cmocka_unit_test(test_moments),
         cmocka_unit_test(test_absurd_delays),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_too_late_to_be_written),
         cmocka_unit_test(test_refused_connection),
         cmocka_unit_test(test_no_tls),
         cmocka_unit_test(test_timeout),
