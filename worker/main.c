@@ -90,6 +90,7 @@ worker_on_store_ready(void *arg)
     }
     worker->worked = true;
     intake_kick(worker->intake);
+    sweep_start(worker->sweep);
 }
 
 static void

@@ -15,7 +15,6 @@
 #include "worker/governor.h"
 #include "worker/worker_metrics.h"
 
-#define FIRST_MS     1000  /* after the start: who sweeps next is asked */
 #define AGAIN_MS     5000  /* after a failure, and the longest wait between two words with Redis */
 #define LEASE_MS     15000 /* beyond the longest call */
 #define ACCEPTED_MS  INT64_C(86400000)
@@ -34,7 +33,7 @@ struct sweep {
     struct sweep_parts parts;
     struct store_sweep of;
     struct event *timer;
-    const char *step; /* what is asked for next: start, call, look or end */
+    const char *step; /* what is asked for next: start, call, look or end; NULL: not started */
     int64_t began_mono_ms;
     int64_t reserved_mono_ms;
     enum sweep_list list;
@@ -285,8 +284,15 @@ sweep_new(const struct sweep_parts *parts)
         return NULL;
     }
     sweep->stopped = parts->config->sweep_interval_s == 0;
-    ask_in(sweep, "start", FIRST_MS);
     return sweep;
+}
+
+void
+sweep_start(struct sweep *sweep)
+{
+    if (sweep->step == NULL && !sweep->stopped) {
+        ask_now(sweep, "start");
+    }
 }
 
 void

@@ -28,8 +28,11 @@ struct sweep_parts {
     const char *worker; /* this worker's name */
 };
 
-/* Begins by itself. The parts must outlive it. NULL when memory is out. */
+/* The parts must outlive it. NULL when memory is out. */
 __attribute__((warn_unused_result)) struct sweep *sweep_new(const struct sweep_parts *parts);
+
+/* The store is ready: from now on it goes on by itself. The first call counts. */
+void sweep_start(struct sweep *sweep);
 
 /* Begins nothing more. Another worker goes on when the lease is over. */
 void sweep_stop(struct sweep *sweep);

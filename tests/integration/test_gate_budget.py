@@ -51,7 +51,7 @@ def test_two_workers_share_one_budget(make_gate, dialect):
     wait_for(lambda: len(gate.fake.calls()) > len(made), what="the next calls")
     wait_held(gate, "budget")
     assert len(gate.fake.calls()) <= len(made) + 10
-    assert gate.fake.stats()["byStatus"] == {"200": len(gate.fake.calls())}
+    assert set(gate.fake.stats()["byStatus"]) == {"200"}
 
 
 def test_never_more_than_the_limit_within_a_minute(make_gate):
@@ -192,11 +192,10 @@ def test_the_probe_is_one_call(make_gate):
     gate.fake.fault("latency", "any", ms=600)
     shift(gate, 7000)
     wait_for(lambda: len(gate.fake.calls()) > made, what="the probe")
-    probe = gate.fake.calls()[made]
     for id in ids:
         gate.wait_settled(id, 40)
-    calls = gate.fake.calls()[made + 1:]
-    assert min(call["t_ms"] for call in calls) >= probe["t_ms"] + 600
+    probe, *calls = gate.fake.calls()[made:]
+    assert probe["end_ms"] - probe["t_ms"] >= 590 and min(call["t_ms"] for call in calls) >= probe["end_ms"]
 
 
 def test_a_failure_now_and_then_opens_nothing(gate):
