@@ -5,8 +5,8 @@ VERSION = 0.1.0
 # The parts of the Redis library, in the order in which they are joined: a part may use what
 # stands before it. policy.lua is not among them, it is embedded as a text of its own.
 REDIS_LIBRARY = head.lua credit.lua policy_text.lua policy_tools.lua policy_host.lua booking.lua \
-                queue.lua accounts.lua seats.lua decide.lua series.lua record.lua take.lua \
-                settle.lua book.lua functions.lua
+                queue.lua accounts.lua seats.lua decide.lua series.lua record.lua leases.lua \
+                take.lua settle.lua book.lua functions.lua
 
 ## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
 V ?= release

@@ -140,7 +140,8 @@ intake_kick(struct intake *intake)
         return;
     }
     intake->taking = true;
-    store_take(parts->store, intake->worker, intake->take_number, room, intake_on_taken, intake);
+    store_take(parts->store, intake->worker, intake->take_number, room,
+               settler_count(parts->settler), intake_on_taken, intake);
 }
 
 static void

@@ -22,10 +22,6 @@
 #define RETRY_CAP_MS  300000
 #define RESEND_MS     500 /* a step that Redis did not answer */
 
-/* After a timeout Cal.com may still be at it: it is not asked for the same again before this much
- * time has passed since the call began. A connection that broke ended its call. */
-#define UNFINISHED_CALL_MS 30000
-
 /* How old a look may be when an act relies on it. */
 #define SEEN_MS 1000
 
@@ -60,7 +56,8 @@ struct job {
                              by its event */
     bool acted;           /* asked Cal.com for something in this take: no second time */
     bool unanswered;      /* and do not know whether it was done */
-    int64_t busy_until_mono_ms; /* and it may be at it until then */
+    bool unfinished;      /* and it may still be at it; a connection that broke ended its call */
+    int64_t busy_until_mono_ms; /* a call of an earlier take may still run until then */
     enum ending ending;
     enum booking_status outcome;  /* END_SETTLE */
     bool whole_series;            /* END_SETTLE */
@@ -134,13 +131,12 @@ job_refuse(struct job *job)
     job_end(job);
 }
 
-/* Whoever takes it next may act, so not before a call of ours that may still run has ended. */
+/* Redis makes it later where a call may still run. */
 static void
 job_retry(struct job *job, int64_t delay_ms, bool burn)
 {
-    int64_t busy_ms = job->busy_until_mono_ms - clock_mono_ms();
     job->ending = END_RETRY;
-    job->delay_ms = delay_ms > busy_ms ? delay_ms : busy_ms;
+    job->delay_ms = delay_ms;
     job->burn = burn;
     job_end(job);
 }
@@ -179,14 +175,14 @@ log_settled(const struct job *job, const char *state)
 static void
 job_on_retried(struct job *job, const char *detail)
 {
-    if (job->ending == END_JOIN) {
-        job->settler->handlers.due((long)strtoll(detail, NULL, 10), job->settler->arg);
-        return;
+    int64_t delay_ms = strtoll(detail, NULL, 10);
+    if (job->ending != END_JOIN) {
+        metrics_add(job->settler->parts.metrics, WORKER_RETRIED, 1);
+        log_info("will try again", log_s("booking", job->id), log_i("delay_ms", delay_ms),
+                 log_i("attempts", job->attempts + (job->burn ? 1 : 0)),
+                 log_s("reason", job->detail));
     }
-    metrics_add(job->settler->parts.metrics, WORKER_RETRIED, 1);
-    log_info("will try again", log_s("booking", job->id), log_i("delay_ms", job->delay_ms),
-             log_i("attempts", job->attempts + (job->burn ? 1 : 0)), log_s("reason", job->detail));
-    job->settler->handlers.due((long)job->delay_ms, job->settler->arg);
+    job->settler->handlers.due((long)delay_ms, job->settler->arg);
 }
 
 static void
@@ -269,7 +265,8 @@ job_end(struct job *job)
 {
     struct store *store = job->settler->parts.store;
     job->asking = ASK_END;
-    const struct store_step_of step = { job->id, job->token, job->detail, job->calls };
+    const struct store_step_of step = { job->id, job->token, job->detail, job->calls,
+                                        job->unfinished };
     switch (job->ending) {
     case END_SETTLE:
         store_settle(store, &step, job->outcome, job->whole_series, settler_on_step, job);
@@ -305,8 +302,7 @@ job_on_seen(struct job *job, enum booking_status status)
     if (plan.settle) {
         job_settle(job, plan.outcome, false);
     } else if (job->busy_until_mono_ms > clock_mono_ms() && !job->acted) {
-        (void)snprintf(job->detail, sizeof job->detail,
-                       "another worker's call for it may still run");
+        (void)snprintf(job->detail, sizeof job->detail, "an earlier call for it may still run");
         job_retry(job, 0, false);
     } else if (!job->acted) {
         job_call(job, plan.call);
@@ -374,9 +370,7 @@ job_on_answer(struct job *job, const struct calcom_answer *answer)
             return;
         }
         job->unanswered = true;
-        if (answer->timed_out) {
-            job->busy_until_mono_ms = job->call_since_us / 1000 + UNFINISHED_CALL_MS;
-        }
+        job->unfinished = answer->timed_out;
         job_call(job, CALCOM_LOOK);
         return;
     case CALCOM_UNCLEAR:
@@ -547,13 +541,13 @@ settler_take(struct settler *settler, const struct store_job *taken)
     (void)snprintf(job->seat, sizeof job->seat, "%s", taken->seat);
     job->series = taken->series;
     job->paid = taken->paid;
-    job->seen_mono_ms = taken->fresh ? clock_mono_ms() : 0;
+    job->seen_mono_ms = taken->fresh_ms > 0 ? clock_mono_ms() : 0;
     job->busy_until_mono_ms = taken->busy_ms > 0 ? clock_mono_ms() + taken->busy_ms : 0;
     LIST_INSERT_HEAD(&settler->jobs, job, next);
     settler->count++;
     metrics_set(settler->parts.metrics, WORKER_IN_HAND, (int64_t)settler->count);
     /* The take itself was the beginning of the first call. */
-    job->call = plan_first(taken->goal, taken->fresh, taken->guide,
+    job->call = plan_first(taken->goal, taken->fresh_ms > 0, taken->guide,
                            calcom_confirm_is_harmless(settler->parts.calcom));
     job_send(job);
 }

@@ -33,18 +33,22 @@ function PLAN.accepted(batch, id, b)
   end
 end
 
-local function is_fresh(batch, b)
-  return b.takes == 1 and b.events == 1 and not b.look_first and batch.now - b.received_ms < batch.fresh_ms
-    and math.abs(batch.now - b.first_ms) < batch.fresh_ms
+-- For how long (ms) from now on a booking may be acted on without a look; 0: not at all.
+local function fresh_for(batch, b)
+  if b.takes > 1 or b.events > 1 or b.look_first or not b.first_ms then
+    return 0
+  end
+  local age_ms = math.max(batch.now - b.received_ms, math.abs(batch.now - b.first_ms))
+  return math.max(0, batch.fresh_ms - age_ms)
 end
 
 -- What a worker needs to know; see store.h, struct store_job.
 local function job_of(batch, id, b)
   return { id, b.token, booking.goal(b) or 'look', b.uid or '', b.account or '', b.reason or '',
-    integer(b.cost or 0), integer(b.attempts), is_fresh(batch, b) and '1' or '0',
+    integer(b.cost or 0), integer(b.attempts), integer(fresh_for(batch, b)),
     booking.is_guide(b) and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)),
     b.seat or '', booking.is_in_series(b) and '1' or '0',
-    (b.payment_ms or b.paid == 'yes') and '1' or '0' }
+    (b.payment_ms or b.paid == 'yes') and '1' or '0', b.solo or '0' }
 end
 
 -- A take whose answer was lost on the way is asked for again under the same number.
@@ -55,30 +59,45 @@ local function repeat_take(batch, ids)
     if b and b.place == 'active' and b.token == batch.token then
       booking.set(b, 'takes', b.takes + 1)
       booking.save(batch.ns, id, b, batch.now, batch.keep_ms)
+      batch.hold = b.solo == '1' and 'solo' or batch.hold
       jobs[#jobs + 1] = job_of(batch, id, b)
     end
   end
   return jobs
 end
 
--- What a blocking pop laid into a worker's list, oldest first. It stands at the list's left end, the
--- newest outermost; to the right of it stands what the worker took itself.
-local function laid_down(ns, worker)
-  local ids = {}
-  for _, id in ipairs(redis.call('LRANGE', ns .. 'active:' .. worker, 0, ADOPTED_MOST - 1)) do
-    local have = redis.pcall('HMGET', ns .. 'booking:' .. id, 'place', 'token')
-    if have[1] == 'active' and have[2]:match('^(.*)/') == worker then
-      break
-    end
-    table.insert(ids, 1, id)
-  end
-  return ids
+local function is_suspect(batch, id)
+  local b = batch.load(id)
+  return b and (b.deaths or 0) >= SUSPECT_DEATHS and b.place ~= 'active'
 end
 
--- The names to take, in order: what was laid down, what is due again, then the queue.
+-- A booking that may kill its worker is taken by one with empty hands, and alone: the batch ends before
+-- it, or is nothing else. The worker then takes no more until its hands are empty.
+local function end_at_suspect(batch, lists)
+  local count, kept = tonumber(batch.options.busy) or 0, { {}, {}, {} }
+  for i, list in ipairs(lists) do
+    for _, id in ipairs(list) do
+      local suspect = is_suspect(batch, id)
+      if suspect and count == 0 then
+        batch.solo = id
+        kept[i][1] = id
+      end
+      if suspect then
+        batch.hold = 'solo'
+        return kept
+      end
+      kept[i][#kept[i] + 1] = id
+      count = count + 1
+    end
+  end
+  return kept
+end
+
+-- The names to take, in order: what was laid down, what is due again, then the queue. Answers these three
+-- lists.
 local function choose(batch, want)
   local names = { adopted = {}, due = {}, queued = {} }
-  for _, id in ipairs(laid_down(batch.ns, batch.name)) do
+  for _, id in ipairs(leases.laid_down(batch.ns, batch.name)) do
     if #names.adopted < want then
       names.adopted[#names.adopted + 1] = id
     end
@@ -95,7 +114,7 @@ local function choose(batch, want)
       names.queued[#names.queued + 1] = tail[i]
     end
   end
-  return names
+  return end_at_suspect(batch, { names.adopted, names.due, names.queued })
 end
 
 -- Plans one booking; nil when its name is no reason to do anything.
@@ -145,8 +164,12 @@ local function write(batch, item)
     booking.set(b, 'token', batch.token)
     booking.set(b, 'takes', b.takes + 1)
     booking.set(b, 'taken_ms', batch.now)
-    if is_fresh(batch, b) then
+    if fresh_for(batch, b) > 0 then
       booking.set(b, 'act_ms', batch.now) -- it may be acted on at once, without tollgate_begin
+    end
+    local solo = id == batch.solo and '1' or '0'
+    if solo ~= (b.solo or '0') then
+      booking.set(b, 'solo', solo)
     end
     job = job_of(batch, id, b)
   end
@@ -155,9 +178,9 @@ local function write(batch, item)
 end
 
 local function take_batch(batch, want)
-  local names = choose(batch, want)
+  local lists = choose(batch, want)
+  local adopted, due, queued = unpack(lists)
   local items, seen = {}, {}
-  local lists = { names.adopted, names.due, names.queued }
   for _, list in ipairs(lists) do
     for _, id in ipairs(list) do
       batch.named[id] = true
@@ -172,14 +195,14 @@ local function take_batch(batch, want)
     end
   end
 
-  for _, id in ipairs(names.adopted) do
+  for _, id in ipairs(adopted) do
     redis.call('LREM', batch.active, 1, id)
   end
-  if #names.due > 0 then
-    redis.call('ZREM', batch.ns .. 'retry', unpack(names.due))
+  if #due > 0 then
+    redis.call('ZREM', batch.ns .. 'retry', unpack(due))
   end
-  if #names.queued > 0 then
-    redis.call('RPOP', batch.ns .. 'queue', #names.queued)
+  if #queued > 0 then
+    redis.call('RPOP', batch.ns .. 'queue', #queued)
   end
   local jobs, ids = {}, {}
   for _, item in ipairs(items) do
@@ -205,8 +228,11 @@ end
 -- ARGV: worker, number of this take (from 1 up; the same number repeats the same batch), how many at
 -- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe), then option, value, …
 -- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}, hold, hold_ms}
---   hold     why no more can be taken now; '': nothing stands against it
---   hold_ms  for how long
+--   hold     why no more can be taken now; '': nothing stands against it. solo: a booking is, or is to be,
+--            taken alone
+--   hold_ms  for how long; 0 with a hold: until the worker's hands are empty
+-- Options:
+--   busy     how many bookings the worker has in hand
 local function take(keys, args)
   local ns = namespace(keys)
   local worker = args[1]
@@ -249,7 +275,7 @@ local function take(keys, args)
     batch.terms = hash_get(ns .. 'terms') or {}
     jobs = take_batch(batch, want)
   end
-  redis.call('ZADD', ns .. 'workers', integer(now + lease_ms), worker)
+  leases.renew(ns, worker, now + lease_ms)
   stats_write(ns, batch.counts)
   return { redis.call('LLEN', ns .. 'queue'), next_due(batch), jobs, batch.hold or '', batch.hold_ms or 0 }
 end

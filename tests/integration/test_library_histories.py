@@ -1,5 +1,5 @@
-"""Random histories against the real library: events of all kinds, repeated, reordered and dropped, two workers,
-Cal.com answering anything. After every step the books balance, records and ledgers agree, names are in one
+"""Random histories against the real library: events of all kinds, repeated, reordered and dropped, two workers
+of which one leaves or dies, Cal.com answering anything. After every step the books balance, records and ledgers agree, names are in one
 place, and no decision changes; in the end nothing is open but what is listed under dead, and nothing is held
 for what is over.
 
@@ -160,8 +160,8 @@ class Workers:
                 self.act()
             else:
                 self.take(self.chance.choice([1, 2, 100]))
-        if self.chance.random() < .03:
-            self.library.leave("w1")
+        if self.chance.random() < .05:
+            self.chance.choice([self.library.leave, self.library.die])("w1")
             self.jobs = [job for job in self.jobs if not job.token.startswith("w1/")]
             self.check()
 
