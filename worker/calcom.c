@@ -323,6 +323,7 @@ calcom_on_answer(const struct http_answer *http, void *arg)
         break;
     case HTTP_NOT_SENT:
         answer.kind = CALCOM_TRANSIENT;
+        answer.too_late = http->too_late;
         break;
     case HTTP_UNKNOWN:
         answer.kind = CALCOM_UNKNOWN;
@@ -379,6 +380,7 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         .body = written->body[0] != '\0' ? written->body : NULL,
         .headers = headers,
         .timeout_ms = calcom->config->calcom_timeout_ms,
+        .send_by_boot_ms = subject->send_by_boot_ms,
     };
     http_client_send(calcom->http, &request, calcom_on_answer, pending);
     explicit_bzero(written->url, sizeof written->url);

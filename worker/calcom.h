@@ -38,6 +38,7 @@ struct calcom_answer {
     int http_status;            /* 0: none */
     int64_t retry_after_ms;     /* -1: not told */
     bool timed_out;             /* UNKNOWN: Cal.com may still be at it */
+    bool too_late;              /* TRANSIENT: it did not go out before send_by_boot_ms */
     bool again;                 /* the API lacks that route: the same call once more takes another;
                                    the rest says nothing */
     char series[BOOKING_ID_SIZE];    /* DONE: the series that the booking is in; "": none */
@@ -65,10 +66,11 @@ bool calcom_acts_on_series(const struct calcom *calcom);
 
 /* Whom a call is about. */
 struct calcom_subject {
-    const char *id;     /* the name in the queue */
-    const char *uid;    /* Cal.com's */
-    const char *seat;   /* Cal.com's ID of the one seat meant; "": the booking */
-    const char *reason; /* told to the booker by decline and cancel */
+    const char *id;          /* the name in the queue */
+    const char *uid;         /* Cal.com's */
+    const char *seat;        /* Cal.com's ID of the one seat meant; "": the booking */
+    const char *reason;      /* told to the booker by decline and cancel */
+    int64_t send_by_boot_ms; /* later than this the call does not go out any more */
 };
 
 /*

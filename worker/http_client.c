@@ -28,7 +28,9 @@ struct transfer {
     void *arg;
     char *body;
     size_t body_size;
+    int64_t send_by_boot_ms;
     int sends; /* how often libcurl began to write the request */
+    bool too_late;
     bool too_long;
     int64_t retry_after_s;
 };
@@ -69,7 +71,10 @@ transfer_finish(struct transfer *transfer, CURLcode code)
     if (code != CURLE_OK) {
         answer.result = transfer->sends > 0 ? HTTP_UNKNOWN : HTTP_NOT_SENT;
         answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
-        answer.error = transfer->too_long ? "the answer is too long" : curl_easy_strerror(code);
+        answer.too_late = transfer->too_late;
+        answer.error = transfer->too_late   ? "it was too late to send it"
+                       : transfer->too_long ? "the answer is too long"
+                                            : curl_easy_strerror(code);
     }
     transfer->done(&answer, transfer->arg);
     transfer_free(transfer);
@@ -144,13 +149,18 @@ transfer_on_header(char *bytes, size_t one, size_t count, void *arg)
     return count;
 }
 
-/* Just before the request is written. libcurl would write it again by itself when a kept connection
- * died under it, though the server may have got the first: that is the caller's to find out. */
+/* Just before the request is written, when all waiting for a connection is over: the last moment at
+ * which it can be held back. libcurl would write it again by itself when a kept connection died
+ * under it, though the server may have got the first: that is the caller's to find out. */
 static int
 transfer_on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
     struct transfer *transfer = arg;
     (void)peer, (void)local, (void)peer_port, (void)local_port;
+    if (transfer->sends == 0 && clock_boot_ms() >= transfer->send_by_boot_ms) {
+        transfer->too_late = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
     transfer->sends++;
     return transfer->sends == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
@@ -341,6 +351,7 @@ http_client_send(struct http_client *client, const struct http_request *request,
     transfer->client = client;
     transfer->done = done;
     transfer->arg = arg;
+    transfer->send_by_boot_ms = request->send_by_boot_ms;
     transfer->retry_after_s = -1;
     LIST_INSERT_HEAD(&client->transfers, transfer, next);
     transfer->easy = curl_easy_init();

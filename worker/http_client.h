@@ -25,11 +25,12 @@ struct http_request {
     const char *body;           /* JSON; NULL: none */
     const char *const *headers; /* "Name: value", ended by NULL */
     int64_t timeout_ms;         /* for all of it */
+    int64_t send_by_boot_ms;    /* later than this it does not go out any more */
 };
 
 enum http_result {
     HTTP_ANSWERED,
-    HTTP_NOT_SENT, /* it certainly did not go out: no connection, no name, no TLS */
+    HTTP_NOT_SENT, /* it certainly did not go out: no connection, no name, no TLS, too late */
     HTTP_UNKNOWN,  /* it went out, and no whole answer came */
 };
 
@@ -39,6 +40,7 @@ struct http_answer {
     const char *body;  /* NUL-terminated, never NULL */
     const char *error; /* not ANSWERED: what went wrong; holds no URL */
     bool timed_out;    /* UNKNOWN: the server may still be at it */
+    bool too_late;     /* NOT_SENT: send_by_boot_ms had passed when it could have gone out */
     /* Seconds to wait, of Retry-After or X-RateLimit-Reset[-Default]; -1: not told. */
     int64_t retry_after_s;
 };

@@ -1,37 +1,38 @@
 #include "worker/intake.h"
 
 #include <event2/event.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/log.h"
 #include "common/store.h"
 #include "worker/governor.h"
+#include "worker/janitor.h"
+#include "worker/lease.h"
 #include "worker/settle.h"
 #include "worker/waiter.h"
 #include "worker/worker_metrics.h"
 
-#define WORKER_NAME_SIZE 24
-#define AGAIN_MS         500 /* after a take that failed */
-#define NOT_DUE          INT64_MAX
+#define AGAIN_MS 500 /* after a take that failed */
+#define NOT_DUE  INT64_MAX
 
 struct intake {
     struct intake_parts parts;
     void (*drained)(void *arg);
     void *arg;
-    char worker[WORKER_NAME_SIZE];
     struct waiter *waiter;
     struct event *due_timer;
-    int64_t due_mono_ms;        /* when the timer is set for */
-    int64_t take_number;        /* of the take in flight, or of the next one */
+    int64_t due_mono_ms; /* when the timer is set for */
+    int64_t take_number; /* of the take in flight, or of the next one */
+    int64_t take_sent_boot_ms;
     int64_t held_until_mono_ms; /* Redis said that nothing can be taken before */
     bool taking;
     bool empty; /* the last take found less than it wanted */
+    bool solo;  /* something is, or is to be, taken alone: nothing more until the hands are empty */
     bool draining, leaving;
 };
 
@@ -63,12 +64,16 @@ accept_batch(struct intake *intake, const struct store_batch *batch)
         set_due(intake, batch->next_due_ms);
     }
     intake->held_until_mono_ms = clock_mono_ms() + batch->hold_ms;
+    intake->solo = strcmp(batch->hold, "solo") == 0;
+    if (intake->solo) {
+        waiter_cancel(intake->waiter, parts->store);
+    }
     for (size_t i = 0; i < batch->count; i++) {
         const struct store_job *job = &batch->jobs[i];
         if (intake->draining) {
             store_give_back(parts->store, job->id, job->token, intake_on_given_back, NULL);
         } else {
-            settler_take(parts->settler, job);
+            settler_take(parts->settler, job, intake->take_sent_boot_ms);
         }
     }
 }
@@ -80,6 +85,7 @@ intake_on_taken(enum store_result result, const struct store_batch *batch, void 
     intake->taking = false;
     if (result == STORE_DONE) {
         intake->take_number++;
+        lease_extend(intake->parts.lease, intake->take_sent_boot_ms);
         accept_batch(intake, batch);
     } else {
         /* The same number again: it gives the same batch if Redis ran this one. */
@@ -109,15 +115,29 @@ finish_drain(struct intake *intake)
     intake_leave(intake);
 }
 
+/* Whether all must end before anything else may begin. */
+static bool
+is_busy_alone(struct intake *intake)
+{
+    if (intake->solo && settler_count(intake->parts.settler) == 0) {
+        intake->solo = false;
+        intake->empty = false; /* the batch ended early */
+    }
+    return intake->solo;
+}
+
 void
 intake_kick(struct intake *intake)
 {
     const struct intake_parts *parts = &intake->parts;
     if (intake->draining) {
+        waiter_cancel(intake->waiter,
+                      parts->store); /* again, where Redis was away the first time */
         finish_drain(intake);
         return;
     }
-    if (intake->taking || !store_is_ready(parts->store)) {
+    if (intake->taking || !store_is_ready(parts->store) ||
+        !lease_is_live(parts->lease, clock_boot_ms()) || is_busy_alone(intake)) {
         return;
     }
     size_t room = count_room(intake);
@@ -140,16 +160,22 @@ intake_kick(struct intake *intake)
         return;
     }
     intake->taking = true;
-    store_take(parts->store, intake->worker, intake->take_number, room,
+    intake->take_sent_boot_ms = clock_boot_ms();
+    store_take(parts->store, parts->lease->worker, intake->take_number, room,
                settler_count(parts->settler), intake_on_taken, intake);
+}
+
+void
+intake_adopt(struct intake *intake)
+{
+    intake->empty = false;
+    intake_kick(intake);
 }
 
 static void
 intake_on_woken(void *arg)
 {
-    struct intake *intake = arg;
-    intake->empty = false;
-    intake_kick(intake);
+    intake_adopt(arg);
 }
 
 static void
@@ -174,11 +200,9 @@ intake_new(const struct intake_parts *parts, void (*drained)(void *arg), void *a
     intake->arg = arg;
     intake->take_number = 1;
     intake->due_mono_ms = NOT_DUE;
-    (void)snprintf(intake->worker, sizeof intake->worker, "w%08" PRIx32 "%08" PRIx32, arc4random(),
-                   arc4random());
     intake->due_timer = evtimer_new(parts->base, intake_on_due, intake);
     intake->waiter =
-        waiter_new(parts->base, parts->config, intake->worker, intake_on_woken, intake);
+        waiter_new(parts->base, parts->config, parts->lease->worker, intake_on_woken, intake);
     if (intake->due_timer == NULL || intake->waiter == NULL) {
         intake_free(intake);
         return NULL;
@@ -199,12 +223,6 @@ intake_free(struct intake *intake)
     free(intake);
 }
 
-const char *
-intake_worker(const struct intake *intake)
-{
-    return intake->worker;
-}
-
 void
 intake_due_in(struct intake *intake, long delay_ms)
 {
@@ -215,8 +233,7 @@ void
 intake_drain(struct intake *intake)
 {
     intake->draining = true;
-    waiter_cancel(intake->waiter, intake->parts.store);
-    finish_drain(intake);
+    intake_kick(intake);
 }
 
 static void
@@ -227,8 +244,8 @@ intake_on_left(enum store_result result, enum store_step step, const char *detai
     if (result != STORE_DONE) {
         log_warn(
             "redis did not hear that this worker leaves; what it had in hand stays listed under "
-            "its name",
-            log_s("worker", intake->worker));
+            "its name until others find it",
+            log_s("worker", intake->parts.lease->worker));
     }
     intake->drained(intake->arg);
 }
@@ -238,6 +255,7 @@ intake_leave(struct intake *intake)
 {
     if (!intake->leaving) {
         intake->leaving = true;
-        store_leave(intake->parts.store, intake->worker, intake_on_left, intake);
+        janitor_stop(intake->parts.janitor);
+        store_leave(intake->parts.store, intake->parts.lease->worker, intake_on_left, intake);
     }
 }

@@ -18,6 +18,8 @@
 #include "worker/governor.h"
 #include "worker/http_client.h"
 #include "worker/intake.h"
+#include "worker/janitor.h"
+#include "worker/lease.h"
 #include "worker/settle.h"
 #include "worker/worker_metrics.h"
 
@@ -32,7 +34,9 @@ struct worker {
     struct http_client *http;
     struct calcom *calcom;
     struct governor governor;
+    struct lease lease;
     struct settler *settler;
+    struct janitor *janitor;
     struct intake *intake;
     bool worked; /* was ready once: from then on a wrong policy file stops nothing */
     bool failed; /* stopped because it cannot work: exit status 1 */
@@ -87,7 +91,18 @@ worker_on_store_ready(void *arg)
         return;
     }
     worker->worked = true;
-    intake_kick(worker->intake);
+    janitor_store_ready(worker->janitor);
+}
+
+static void
+worker_on_renewed(bool unadopted, void *arg)
+{
+    struct worker *worker = arg;
+    if (unadopted) {
+        intake_adopt(worker->intake);
+    } else {
+        intake_kick(worker->intake);
+    }
 }
 
 static void
@@ -165,6 +180,7 @@ make_parts(struct worker *worker)
     static const struct store_handlers STORE_HANDLERS = { .ready = worker_on_store_ready };
     static const struct settler_handlers SETTLER_HANDLERS = { .put_down = worker_on_put_down,
                                                               .due = worker_on_due };
+    static const struct janitor_handlers JANITOR_HANDLERS = { .renewed = worker_on_renewed };
     struct event_base *base = loop_base(worker->loop);
     struct metrics_shard *metrics = metrics_shard(worker->metrics, 0);
     worker->store = store_new(base, &worker->config, &STORE_HANDLERS, worker);
@@ -176,14 +192,20 @@ make_parts(struct worker *worker)
     if (worker->calcom == NULL || !give_policy(worker->store, worker->config.policy_file)) {
         return false;
     }
-    const struct settler_parts settler_parts = { base, worker->store, worker->calcom,
-                                                 &worker->governor, metrics };
+    lease_init(&worker->lease, &worker->config);
+    const struct settler_parts settler_parts = {
+        base,           worker->store, worker->calcom,         &worker->governor,
+        &worker->lease, metrics,       worker->config.fresh_ms
+    };
     worker->settler = settler_new(&settler_parts, &SETTLER_HANDLERS, worker);
-    if (worker->settler == NULL) {
+    const struct janitor_parts janitor_parts = { base, worker->store, &worker->lease, metrics };
+    worker->janitor = janitor_new(&janitor_parts, &JANITOR_HANDLERS, worker);
+    if (worker->settler == NULL || worker->janitor == NULL) {
         return false;
     }
     const struct intake_parts intake_parts = {
-        base, &worker->config, worker->store, worker->settler, &worker->governor, metrics
+        base,           &worker->config, worker->store, worker->settler, &worker->governor,
+        &worker->lease, worker->janitor, metrics
     };
     worker->intake = intake_new(&intake_parts, worker_on_drained, worker);
     return worker->intake != NULL;
@@ -208,7 +230,7 @@ worker_start(struct worker *worker)
     if (worker->admin == NULL) {
         return false;
     }
-    log_info("working", log_s("worker", intake_worker(worker->intake)));
+    log_info("working", log_s("worker", worker->lease.worker));
     program_trim();
     return true;
 }
@@ -224,6 +246,7 @@ worker_release(struct worker *worker)
     http_client_free(worker->http);
     store_free(worker->store);
     intake_free(worker->intake);
+    janitor_free(worker->janitor);
     settler_free(worker->settler);
     calcom_free(worker->calcom);
     loop_free(worker->loop);

@@ -15,6 +15,7 @@
 #include "common/store.h"
 #include "worker/calcom.h"
 #include "worker/governor.h"
+#include "worker/lease.h"
 #include "worker/plan.h"
 #include "worker/worker_metrics.h"
 
@@ -22,7 +23,7 @@
 #define RETRY_CAP_MS  300000
 #define RESEND_MS     500 /* a step that Redis did not answer */
 
-/* How old a look may be when an act relies on it. */
+/* How old a look may be when an act relies on it, at least. */
 #define SEEN_MS 1000
 
 #define TOKEN_SIZE  80
@@ -50,13 +51,13 @@ struct job {
     unsigned attempts;
     bool guide, series, paid;
     enum calcom_call call; /* the one in flight */
-    int64_t call_since_us, call_since_wall_ms;
+    int64_t call_since_us, call_since_wall_ms, call_since_boot_ms;
     enum asking asking;
-    int64_t seen_mono_ms; /* how the booking stands was known then: by a look that went out, or
-                             by its event */
-    bool acted;           /* asked Cal.com for something in this take: no second time */
-    bool unanswered;      /* and do not know whether it was done */
-    bool unfinished;      /* and it may still be at it; a connection that broke ended its call */
+    int64_t taken_boot_ms;
+    int64_t act_by_boot_ms; /* what is known of the booking is good enough for an act until then */
+    bool acted;             /* asked Cal.com for something in this take: no second time */
+    bool unanswered;        /* and do not know whether it was done */
+    bool unfinished;        /* and it may still be at it; a connection that broke ended its call */
     int64_t busy_until_mono_ms; /* a call of an earlier take may still run until then */
     enum ending ending;
     enum booking_status outcome;  /* END_SETTLE */
@@ -83,7 +84,7 @@ struct settler {
 static void job_begin(struct job *job);
 static void job_end(struct job *job);
 static void job_call(struct job *job, enum calcom_call call);
-static void job_send_if_fresh(struct job *job);
+static void job_go(struct job *job);
 
 static void
 job_free(struct job *job)
@@ -142,25 +143,6 @@ job_retry(struct job *job, int64_t delay_ms, bool burn)
 }
 
 static void
-count_settled(struct metrics_shard *metrics, const char *state)
-{
-    static const struct {
-        const char *state;
-        enum worker_metric metric;
-    } STATES[] = {
-        { "accepted", WORKER_SETTLED_ACCEPTED },
-        { "rejected", WORKER_SETTLED_REJECTED },
-        { "cancelled", WORKER_SETTLED_CANCELLED },
-        { "failed", WORKER_SETTLED_FAILED },
-    };
-    for (size_t i = 0; i < sizeof STATES / sizeof STATES[0]; i++) {
-        if (strcmp(state, STATES[i].state) == 0) {
-            metrics_add(metrics, STATES[i].metric, 1);
-        }
-    }
-}
-
-static void
 log_settled(const struct job *job, const char *state)
 {
     log_info("settled", log_s("booking", job->id), log_s("state", state),
@@ -191,7 +173,7 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
     struct metrics_shard *metrics = job->settler->parts.metrics;
     switch (step) {
     case STORE_STEP_SETTLED:
-        count_settled(metrics, detail);
+        worker_metrics_count_settled(metrics, detail);
         log_settled(job, detail);
         if (job->ending == END_REFUSE) {
             log_warn("Cal.com refuses this booking; it is listed under dead",
@@ -199,7 +181,7 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
         }
         break;
     case STORE_STEP_GO:
-        job_send_if_fresh(job);
+        job_go(job);
         return;
     case STORE_STEP_LOOK:
         job->goal = GOAL_WITHDRAW;
@@ -225,6 +207,13 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
 }
 
 static void
+job_ask_again(struct job *job)
+{
+    const struct timeval delay = { .tv_usec = RESEND_MS * 1000 };
+    (void)event_add(job->resend_timer, &delay);
+}
+
+static void
 settler_on_step(enum store_result result, enum store_step step, const char *detail, void *arg)
 {
     struct job *job = arg;
@@ -235,8 +224,7 @@ settler_on_step(enum store_result result, enum store_step step, const char *deta
         job_on_step(job, step, detail);
         return;
     }
-    const struct timeval delay = { .tv_usec = RESEND_MS * 1000 };
-    (void)event_add(job->resend_timer, &delay);
+    job_ask_again(job);
 }
 
 static void
@@ -343,9 +331,9 @@ static void
 job_on_answer(struct job *job, const struct calcom_answer *answer)
 {
     struct governor *governor = job->settler->parts.governor;
-    if (answer->again) {
+    if (answer->again || answer->too_late) {
         job->acted = false; /* that call did nothing */
-        job_call(job, job->call);
+        job_call(job, answer->again ? job->call : CALCOM_LOOK);
         return;
     }
     switch (answer->kind) {
@@ -411,6 +399,18 @@ note_call(struct job *job, const struct calcom_answer *answer, int64_t took_ms)
     memcpy(job->calls + used, line, (size_t)length + 1);
 }
 
+/* An act may follow a look for SEEN_MS from when the look went out; where Cal.com is slower than
+ * that, for as long again as the look took: any less, and none would ever follow. */
+static void
+note_seen(struct job *job)
+{
+    int64_t fresh_ms =
+        job->settler->parts.fresh_ms > SEEN_MS ? job->settler->parts.fresh_ms : SEEN_MS;
+    int64_t took_ms = clock_boot_ms() - job->call_since_boot_ms;
+    job->act_by_boot_ms =
+        job->call_since_boot_ms + (fresh_ms > 2 * took_ms ? fresh_ms : 2 * took_ms);
+}
+
 static void
 settler_on_answer(const struct calcom_answer *answer, void *arg)
 {
@@ -421,7 +421,9 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
     struct metrics_shard *metrics = job->settler->parts.metrics;
     int64_t took_us = clock_mono_us() - job->call_since_us;
     metrics_observe_us(metrics, WORKER_CALL_SECONDS, took_us);
-    metrics_add(metrics, WORKER_ANSWER_DONE + (size_t)answer->kind, 1);
+    metrics_add(
+        metrics,
+        answer->too_late ? WORKER_CALLS_WITHHELD : WORKER_ANSWER_DONE + (size_t)answer->kind, 1);
     log_debug("Cal.com answered", log_s("booking", job->id),
               log_s("call", calcom_call_name(job->call)), log_i("status", answer->http_status),
               log_s("class", calcom_class_name(answer->kind)), log_i("us", took_us));
@@ -429,6 +431,9 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
     /* A look after an act that was refused must not hide why it was. */
     if (answer->kind != CALCOM_DONE || job->call != CALCOM_LOOK || !job->acted) {
         (void)snprintf(job->detail, sizeof job->detail, "%s", answer->detail);
+    }
+    if (job->call == CALCOM_LOOK && answer->kind == CALCOM_DONE) {
+        note_seen(job);
     }
     job_on_answer(job, answer);
 }
@@ -439,14 +444,17 @@ job_send(struct job *job)
     const struct settler_parts *parts = &job->settler->parts;
     job->call_since_us = clock_mono_us();
     job->call_since_wall_ms = clock_wall_ms();
-    if (job->call == CALCOM_LOOK) {
-        job->seen_mono_ms = job->call_since_us / 1000;
-    } else {
+    job->call_since_boot_ms = clock_boot_ms();
+    int64_t send_by_boot_ms = lease_send_by_boot_ms(parts->lease, job->taken_boot_ms);
+    if (job->call != CALCOM_LOOK) {
         job->acted = true;
+        if (job->act_by_boot_ms < send_by_boot_ms) {
+            send_by_boot_ms = job->act_by_boot_ms;
+        }
     }
     metrics_add(parts->metrics, WORKER_CALL_LOOK + (size_t)job->call, 1);
     const char *reason = job->goal == GOAL_WITHDRAW ? "The booking was cancelled." : job->reason;
-    const struct calcom_subject subject = { job->id, job->uid, job->seat, reason };
+    const struct calcom_subject subject = { job->id, job->uid, job->seat, reason, send_by_boot_ms };
     if (!calcom_send(parts->calcom, job->call, &subject, settler_on_answer, job)) {
         (void)snprintf(
             job->detail, sizeof job->detail, "%s",
@@ -457,11 +465,20 @@ job_send(struct job *job)
     }
 }
 
-/* Redis took its time: what was seen before may be true no more. */
+/* Redis agreed, but took its time: what was seen before may be true no more, and the booking has
+ * been in hand for so long. Without a lease the call waits for the next one; then Redis is asked
+ * again whether the booking is still ours. */
 static void
-job_send_if_fresh(struct job *job)
+job_go(struct job *job)
 {
-    if (job->call != CALCOM_LOOK && clock_mono_ms() - job->seen_mono_ms > SEEN_MS) {
+    int64_t now_boot_ms = clock_boot_ms();
+    if (!lease_is_live(job->settler->parts.lease, now_boot_ms)) {
+        job_ask_again(job);
+    } else if (now_boot_ms >=
+               lease_send_by_boot_ms(job->settler->parts.lease, job->taken_boot_ms)) {
+        (void)snprintf(job->detail, sizeof job->detail, "it was in hand for too long");
+        job_retry(job, 0, false);
+    } else if (job->call != CALCOM_LOOK && now_boot_ms >= job->act_by_boot_ms) {
         job_call(job, CALCOM_LOOK);
     } else {
         job_send(job);
@@ -518,7 +535,7 @@ settler_free(struct settler *settler)
 }
 
 void
-settler_take(struct settler *settler, const struct store_job *taken)
+settler_take(struct settler *settler, const struct store_job *taken, int64_t sent_boot_ms)
 {
     struct job *job = calloc(1, sizeof *job);
     if (job == NULL) {
@@ -541,7 +558,8 @@ settler_take(struct settler *settler, const struct store_job *taken)
     (void)snprintf(job->seat, sizeof job->seat, "%s", taken->seat);
     job->series = taken->series;
     job->paid = taken->paid;
-    job->seen_mono_ms = taken->fresh_ms > 0 ? clock_mono_ms() : 0;
+    job->taken_boot_ms = sent_boot_ms;
+    job->act_by_boot_ms = sent_boot_ms + taken->fresh_ms;
     job->busy_until_mono_ms = taken->busy_ms > 0 ? clock_mono_ms() + taken->busy_ms : 0;
     LIST_INSERT_HEAD(&settler->jobs, job, next);
     settler->count++;

@@ -5,17 +5,21 @@
  *
  *   taken --> CALLING --answer--> (CALLING: look, then act) --> ENDING --recorded--> gone
  *
- * Never two calls for one booking at a time. A step whose answer from Redis did not come is sent
- * again until it does: with the same token it is safe to repeat.
+ * Never two calls for one booking at a time. No call goes out after the lease, and none that
+ * changes a booking on old knowledge of it: at the last moment it is held back, and the booking
+ * looked at. A step whose answer from Redis did not come is sent again until it does: with the same
+ * token it is safe to repeat, and where others took the booking it is a no-op.
  */
 #ifndef TOLLGATE_SETTLE_H
 #define TOLLGATE_SETTLE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct calcom;
 struct event_base;
 struct governor;
+struct lease;
 struct metrics_shard;
 struct settler;
 struct store;
@@ -26,7 +30,9 @@ struct settler_parts {
     struct store *store;
     struct calcom *calcom;
     struct governor *governor;
+    const struct lease *lease;
     struct metrics_shard *metrics;
+    int64_t fresh_ms; /* TOLLGATE_FRESH_MS */
 };
 
 struct settler_handlers {
@@ -47,8 +53,9 @@ void settler_close(struct settler *settler);
  * the store and the HTTP client were freed. Accepts NULL. */
 void settler_free(struct settler *settler);
 
-/* Takes care of one booking from now on. Nothing of `taken` is needed after the call. */
-void settler_take(struct settler *settler, const struct store_job *taken);
+/* Takes care of one booking from now on. Nothing of `taken` is needed after the call. sent_boot_ms:
+ * when the take went out. */
+void settler_take(struct settler *settler, const struct store_job *taken, int64_t sent_boot_ms);
 
 /* Bookings in hand. */
 size_t settler_count(const struct settler *settler);

@@ -1,8 +1,11 @@
 #include "worker/worker_metrics.h"
 
+#include <string.h>
+
 #define BOOKINGS "tollgate_worker_bookings_total"
 #define CALLS    "tollgate_worker_calcom_calls_total"
 #define ANSWERS  "tollgate_worker_calcom_answers_total"
+#define BACK     "tollgate_worker_bookings_taken_back_total"
 
 const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_SETTLED_ACCEPTED] = { BOOKINGS, "result=\"accepted\"",
@@ -18,6 +21,10 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_CALL_CONFIRM] = { CALLS, "call=\"confirm\"", NULL, METRIC_COUNTER },
     [WORKER_CALL_DECLINE] = { CALLS, "call=\"decline\"", NULL, METRIC_COUNTER },
     [WORKER_CALL_CANCEL] = { CALLS, "call=\"cancel\"", NULL, METRIC_COUNTER },
+    [WORKER_CALLS_WITHHELD] = { "tollgate_worker_calcom_calls_withheld_total", NULL,
+                                "Calls that did not go out: the lease, or what was known of the "
+                                "booking, had grown too old.",
+                                METRIC_COUNTER },
     [WORKER_ANSWER_DONE] = { ANSWERS, "class=\"done\"", "Answers of Cal.com's API, by class.",
                              METRIC_COUNTER },
     [WORKER_ANSWER_GONE] = { ANSWERS, "class=\"gone\"", NULL, METRIC_COUNTER },
@@ -31,6 +38,38 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
                          "Bookings in this worker's hands.", METRIC_GAUGE },
     [WORKER_WAITING] = { "tollgate_queue_length", NULL,
                          "Names in the queue when this worker last took.", METRIC_GAUGE },
+    [WORKER_LEASED] = { "tollgate_worker_leased", NULL,
+                        "1 while this worker's lease holds, else 0.", METRIC_GAUGE },
+    [WORKER_LEASES_LOST] = { "tollgate_worker_leases_lost_total", NULL,
+                             "How often others took what this worker had in hand.",
+                             METRIC_COUNTER },
+    [WORKER_REAPED] = { "tollgate_worker_reaped_workers_total", NULL,
+                        "Dead workers whose bookings this worker gave back.", METRIC_COUNTER },
+    [WORKER_TAKEN_BACK_DEAD] = { BACK, "why=\"dead\"",
+                                 "Bookings that this worker gave back for others: for one that "
+                                 "died, or "
+                                 "had them in hand for too long.",
+                                 METRIC_COUNTER },
+    [WORKER_TAKEN_BACK_OVERDUE] = { BACK, "why=\"overdue\"", NULL, METRIC_COUNTER },
     [WORKER_CALL_SECONDS] = { "tollgate_worker_calcom_call_seconds", NULL,
                               "How long calls to Cal.com's API took.", METRIC_HISTOGRAM },
 };
+
+void
+worker_metrics_count_settled(struct metrics_shard *metrics, const char *state)
+{
+    static const struct {
+        const char *state;
+        enum worker_metric metric;
+    } STATES[] = {
+        { "accepted", WORKER_SETTLED_ACCEPTED },
+        { "rejected", WORKER_SETTLED_REJECTED },
+        { "cancelled", WORKER_SETTLED_CANCELLED },
+        { "failed", WORKER_SETTLED_FAILED },
+    };
+    for (size_t i = 0; i < sizeof STATES / sizeof STATES[0]; i++) {
+        if (strcmp(state, STATES[i].state) == 0) {
+            metrics_add(metrics, STATES[i].metric, 1);
+        }
+    }
+}

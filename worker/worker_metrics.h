@@ -16,6 +16,7 @@ enum worker_metric {
     WORKER_CALL_CONFIRM,
     WORKER_CALL_DECLINE,
     WORKER_CALL_CANCEL,
+    WORKER_CALLS_WITHHELD,
     WORKER_ANSWER_DONE, /* + enum calcom_class */
     WORKER_ANSWER_GONE,
     WORKER_ANSWER_UNCLEAR,
@@ -26,10 +27,18 @@ enum worker_metric {
     WORKER_ANSWER_CREDENTIALS,
     WORKER_IN_HAND,
     WORKER_WAITING,
+    WORKER_LEASED,
+    WORKER_LEASES_LOST,
+    WORKER_REAPED,
+    WORKER_TAKEN_BACK_DEAD,
+    WORKER_TAKEN_BACK_OVERDUE,
     WORKER_CALL_SECONDS,
     WORKER_METRIC_COUNT,
 };
 
 extern const struct metric WORKER_METRICS[WORKER_METRIC_COUNT];
+
+/* Counts a booking that reached this state. */
+void worker_metrics_count_settled(struct metrics_shard *metrics, const char *state);
 
 #endif

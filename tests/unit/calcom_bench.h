@@ -21,6 +21,7 @@ struct calcom_bench {
     struct calcom *calcom;
     struct config config;
     char url[128], key[64], version[32];
+    int64_t send_by_boot_ms;     /* of the calls to come; at first without a limit */
     struct calcom_answer answer; /* the last one */
     int answers;
 };

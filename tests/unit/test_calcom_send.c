@@ -116,13 +116,43 @@ test_calls_that_cannot_be_written(void **state)
         bench_open(&bench, DIALECTS[i]);
         for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
             const char *id = i == 0 ? "none" : "7", *uid = i == 0 ? "uid" : "";
-            const struct calcom_subject subject = { id, uid, "", "reason" };
+            const struct calcom_subject subject = { id, uid, "", "reason", INT64_MAX };
             assert_false(calcom_send(bench.calcom, CALLS[j], &subject, must_not_run, NULL));
         }
         bench_idle(&bench, 50);
         assert_int_equal(stub_server_requests(bench.server), 0);
         bench_close(&bench);
     }
+}
+
+/* ---- Too late ---- */
+
+static void
+check_held_back(struct calcom_bench *bench, int64_t send_by_boot_ms)
+{
+    size_t requests = stub_server_requests(bench->server);
+    bench->send_by_boot_ms = send_by_boot_ms;
+    const struct calcom_answer *answer = bench_call(bench, CALCOM_CONFIRM);
+    assert_int_equal(answer->kind, CALCOM_TRANSIENT);
+    assert_true(answer->too_late);
+    bench_idle(bench, 30);
+    assert_int_equal(stub_server_requests(bench->server), requests);
+}
+
+static void
+test_what_is_too_late_does_not_go_out(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    stub_server_answer(bench.server, 200, "", V2_ACCEPTED);
+    check_held_back(&bench, clock_boot_ms()); /* on a new connection */
+    bench.send_by_boot_ms = clock_boot_ms() + 60000;
+    const struct calcom_answer *answer = bench_call(&bench, CALCOM_CONFIRM);
+    assert_int_equal(answer->kind, CALCOM_DONE);
+    assert_false(answer->too_late);
+    check_held_back(&bench, clock_boot_ms() - 1); /* on one that is kept */
+    bench_close(&bench);
 }
 
 /* ---- How long to wait ---- */
@@ -469,6 +499,7 @@ main(void)
         cmocka_unit_test(test_v1_requests),
         cmocka_unit_test(test_new_key),
         cmocka_unit_test(test_calls_that_cannot_be_written),
+        cmocka_unit_test(test_what_is_too_late_does_not_go_out),
         cmocka_unit_test(test_delays),
         cmocka_unit_test(test_moments),
         cmocka_unit_test(test_absurd_delays),
