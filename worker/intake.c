@@ -70,6 +70,10 @@ accept_batch(struct intake *intake, const struct store_batch *batch)
     }
     for (size_t i = 0; i < batch->count; i++) {
         const struct store_job *job = &batch->jobs[i];
+        if (job->solo) {
+            log_warn("workers died with this booking in hand; it is taken alone",
+                     log_s("booking", job->id));
+        }
         if (intake->draining) {
             store_give_back(parts->store, job->id, job->token, intake_on_given_back, NULL);
         } else {

@@ -177,7 +177,7 @@ local function settle(keys, args)
   end
   local busy_ms = may_run_for(b, args[8], now)
   if busy_ms > 0 and is_provisional(b, outcome) then
-    booking.set(b, 'last_error', 'a confirm that was not answered may still run')
+    booking.set(b, 'last_error', 'a call that was not answered may still run')
     booking.add_calls(b, args[7])
     local place = queue.put_down(ns, id, b, 'retry', now + busy_ms)
     booking.save(ns, id, b, now, keep_ms)

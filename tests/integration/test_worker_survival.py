@@ -12,6 +12,7 @@ from harness import wait_for
 from library import Library
 from outcomes import ANN, acts, looks, movements, purses, wait_place
 from test_gate_faults import Forwarder, make_due
+from test_worker_life import leave
 
 CAPTURED = [("hold", 1), ("capture", 1)]
 # A short lease; the others wait 6 s after they connected, and sweep every 3 s.
@@ -231,6 +232,8 @@ def test_alone_means_that_all_else_waits_and_then_goes_on(make_gate):
     first = gate.fake.calls(suspect)
     assert min(gate.fake.calls(id)[0]["t_ms"] for id in others) >= first[-1]["end_ms"]
     assert gate.booking(suspect)["deaths"] == "0" and count(worker, "bookings_in_hand") == 0
+    [line] = worker.log_lines("workers died with this booking in hand; it is taken alone")
+    assert line["booking"] == str(suspect)
 
 
 # ---- Stopped and cut off ----
@@ -363,7 +366,8 @@ def test_the_answer_to_one_step_is_lost(make_gate, step):
     gate.wait_idle()
     assert (b["state"], b["attempts"], acts(gate, id)) == ("accepted", "0", ["confirm"])
     assert movements(gate) == CAPTURED
-    worker.stop()
+    status, took_s = leave(worker)
+    assert status == 0 and took_s < 5, "it leaves at once, though Redis may be away just then"
     cut.close()
 
 
@@ -411,7 +415,7 @@ def test_a_cancel_while_a_slow_confirm_runs(make_gate):
     id = gate.fake.book(ANN)["id"]
     wait_place(gate, id, "retry")
     gate.fake.cancel(id)
-    b = wait_for(lambda: "a confirm that was not answered" in gate.booking(id).get("last_error", "")
+    b = wait_for(lambda: "a call that was not answered" in gate.booking(id).get("last_error", "")
                  and gate.booking(id), what="the cancel to be seen, and not to be believed")
     assert (b["state"], b["place"], purses(gate)) == ("accepting", "retry", (0, 1, 0))
     wait_for(lambda: gate.fake.booking(id)["status"] == "ACCEPTED", what="the confirm to win")
