@@ -27,6 +27,7 @@ function queue.add(ns, id, b)
     return
   elseif b.place == 'dead' then
     booking.set(b, 'attempts', 0)
+    booking.survived(b)
   end
   queue.leave(ns, id, b)
   redis.call('LPUSH', ns .. 'queue', id)

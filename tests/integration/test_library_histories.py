@@ -358,7 +358,7 @@ class History(RuleBasedStateMachine):
         """The answer of the newest take was lost on its way: the same number gives what is still in hand of it."""
         name = self.workers[worker]
         number = self.library.client.hget(self.library.key(f"worker:{name}"), "seq")
-        if number:
+        if int(number or 0):  # nothing is taken in a pause
             again = self.library.take(name, number, 2, mode=self.mode)
             assert sorted(again.ids) == sorted(job.id for job in self.jobs if job.token == f"{name}/{number}")
             self.check()
@@ -372,12 +372,22 @@ class History(RuleBasedStateMachine):
     def leave(self, worker: int) -> None:
         name, self.workers[worker] = self.workers[worker], next(self.names)
         self.library.leave(name)
-        mine = [job for job in self.jobs if job.token.startswith(name + "/")]
+        self.forget(name)
+
+    def die(self, worker: int) -> None:
+        """It ended without a word, and others found out."""
+        name, self.workers[worker] = self.workers[worker], next(self.names)
+        if self.library.client.zscore(self.library.key("workers"), name):  # it took something once
+            self.library.die(name)
+        self.forget(name)
+
+    def forget(self, name: str) -> None:
+        mine = [job for job in self.jobs if job.worker == name]
         self.jobs = [job for job in self.jobs if job not in mine]
         self.past += mine
         self.check()
 
-    @rule(worker=WORKER, how=sampled_from(["ask again", "lie down", "leave"]))
+    @rule(worker=WORKER, how=sampled_from(["ask again", "lie down", "leave", "die", "die"]))
     def stumble(self, worker: int, how: str) -> None:
         getattr(self, how.replace(" ", "_"))(worker)
 
