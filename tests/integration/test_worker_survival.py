@@ -102,6 +102,11 @@ def count(worker, series):
     return worker.metrics()[f"tollgate_worker_{series}"]
 
 
+def wake(worker):
+    worker.send_signal(signal.SIGCONT)
+    worker.http.close()  # while it was stopped the connection grew too old for it
+
+
 def make_two(make_gate, **env):
     """A gate whose only worker is the one that will die; successor() starts the other."""
     gate = make_gate(workers=0, worker_env={**QUICK, **env})
@@ -246,7 +251,7 @@ def test_stopped_for_longer_than_its_lease_it_does_nothing_wrong(make_gate):
     sleeper.send_signal(signal.SIGSTOP)
     heir = gate.add_worker().wait_ready()
     assert [gate.wait_settled(id)["state"] for id in ids] == ["accepted"] * 3
-    sleeper.send_signal(signal.SIGCONT)
+    wake(sleeper)
     wait_for(lambda: count(sleeper, 'bookings_total{result="stale"}') == 3, what="three stale steps")
     assert count(sleeper, "leases_lost_total") == 1
     assert sleeper.wait_log(level="warn", worker=name_of(sleeper))["msg"].startswith("this worker's lease was over")
@@ -269,7 +274,7 @@ def test_a_call_that_waited_for_its_connection_does_not_go_out_after_the_lease(m
     gate.add_worker()
     wait_place(gate, id, "retry")  # the heir looked; the confirm might be under way
     door.release()
-    sleeper.send_signal(signal.SIGCONT)
+    wake(sleeper)
     wait_for(lambda: count(sleeper, "calcom_calls_withheld_total") == 1, what="the confirm to be held back")
     wait_for(lambda: count(sleeper, 'bookings_total{result="stale"}') == 1, what="a stale step")
     assert acts(gate, id) == []
