@@ -207,6 +207,16 @@ local function is_resurrected(b)
   return b.created_ms ~= nil and b.created_ms > withdrawn_ms and (withdrawn_ms > 0 or not made_it)
 end
 
+-- Decided, or accepted by the host, so that it takes nothing over any more from the one it replaces.
+function booking.stands_alone(b)
+  return b.state ~= 'observed' and (b.decision ~= nil or b.state == 'accepted')
+end
+
+-- Over before it came to a decision.
+function booking.was_never_decided(b)
+  return not b.decision and (b.state == 'cancelled' or b.state == 'rejected')
+end
+
 -- Whether a worker has something to do for this booking, given what is known now.
 function booking.needs_attention(b)
   if b.state == 'waiting' then

@@ -11,7 +11,7 @@ function PLAN.accepted(batch, id, b)
   if heir and heir.state == 'waiting' then
     return nil -- its decision takes the charge over
   end
-  local replaced = heir and heir.decision and heir.state ~= 'observed'
+  local replaced = heir and booking.stands_alone(heir)
   if not replaced and not booking.is_withdrawn_for_good(b) then
     return nil
   elseif batch.observe then
