@@ -79,9 +79,10 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> "RedisServer":
+    def start(self, port: int = 0) -> "RedisServer":
+        """On a port that is free, or on this one."""
         for _ in range(20):  # somebody else may take the port before redis-server does
-            self.port = free_port()
+            self.port = port or free_port()
             if self._launch():
                 return self
         raise AssertionError("redis-server does not start: " + self.log())
