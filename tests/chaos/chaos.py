@@ -152,6 +152,7 @@ class Run:
         violations = check(self.history)
         counts: Dict[str, Any] = {"seed": self.given.seed, **count(self.history, violations)}
         (self.given.folder / "counts.json").write_text(json.dumps(counts, indent=1))
+        (self.given.folder / "violations.json").write_text(json.dumps([v._asdict() for v in violations], indent=1))
         with open(self.given.folder / "violations.txt", "w") as file:
             for violation in violations:
                 file.write(f"{violation.rule}: {violation.text}\n")
