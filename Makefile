@@ -81,7 +81,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration chaos chaos-ci chaos-plants coverage install clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration chaos chaos-ci soak chaos-plants coverage install clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -149,7 +149,7 @@ integration: $(programs)  ## the integration tests (pytest, a Redis of their own
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
 	    $(PYTHON) -m pytest -q tests/integration $(PYTEST_ARGS)
 
-## SEED=…, MINUTES=3, RATE=50   of `make chaos`: the script, for how long, bookings per second
+## SEED=…, MINUTES=3, RATE=50   of `make chaos` and `make soak`: the script, for how long, bookings per second
 ## CHAOS_ARGS=--only…  more arguments for it (tests/chaos/chaos.py --help)
 SEED ?=
 MINUTES ?= 3
@@ -162,6 +162,10 @@ chaos: $(programs)  ## members book while everything breaks; a checker reads wha
 
 chaos-ci:  ## the same within 200 seconds
 	@$(MAKE) --no-print-directory chaos MINUTES=1.7 CHAOS_ARGS='--calm 75 $(CHAOS_ARGS)'
+
+soak: $(programs)  ## whether memory stays flat under faults
+	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/chaos/soak.py $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) \
+	    --rate $(RATE) $(CHAOS_ARGS)
 
 chaos-plants:  ## plants faults in copies of the sources; the checker has to see each
 	@$(PYTHON) tests/chaos/plants.py

@@ -124,6 +124,7 @@ class Run:
         stage.fake.config(webhookWay={"spread": True})
         awaited = {"open", "disagrees", "unfound"} if self.settings["sweep"] else {"open"}
         begin = time.monotonic()
+        time.sleep(script.WAY["delayMs"] / 1000)  # the last of those that are late
         while True:
             while time.monotonic() - begin < self.given.calm and self._is_at_work(stage):
                 time.sleep(0.2)

@@ -79,7 +79,7 @@ class Books:
         about the new one tell."""
         triggers = {sent["trigger"] for sent in self.webhooks[booking]}
         moved_to = self.by_uid.get(self.history.calcom.get(booking, {}).get("rescheduledTo"))
-        return (any(not self.is_told(booking, {trigger}) for trigger in triggers)
+        return (any(not self.is_told(booking, {trigger}) for trigger in triggers) or not triggers
                 or moved_to is not None and self.is_unheard(moved_to))
 
 
