@@ -30,7 +30,7 @@ CAST = {"ingest": 2, "worker": 3}
 STORIES = 5  # told in full on the terminal
 
 # Error lines that the faults explain.
-ANNOUNCED = ["redis cannot be prepared"]
+ANNOUNCED = ["redis cannot be prepared", "the spool cannot be written"]
 
 
 def arguments() -> argparse.Namespace:
@@ -176,7 +176,7 @@ class Run:
 def summary_of(stage: Stage) -> Dict[str, float]:
     """The metrics that belong into the counts."""
     shown = {"takeovers": "tollgate_worker_taken_back_total", "stale steps": "tollgate_worker_stale_steps_total",
-             "spooled": "tollgate_ingest_spooled_total", "found by the sweep": "tollgate_worker_sweep_found_total"}
+             "spooled": "tollgate_ingest_spool_kept_total", "found by the sweep": "tollgate_worker_sweep_found_total"}
     return {name: stage.metric(metric) for name, metric in shown.items()}
 
 

@@ -70,17 +70,18 @@ class Books:
     def acts(self, booking: str) -> List[Row]:
         return [call for call in self.calls[booking] if call["action"] in RESULT]
 
-    def is_told(self, booking: str, triggers: Any) -> bool:
-        """Whether one of these webhooks was acknowledged."""
-        return any(is_acknowledged(sent) and sent["trigger"] in triggers for sent in self.webhooks[booking])
-
     def is_unheard(self, booking: str) -> bool:
-        """Whether a webhook about it was never acknowledged. Of a booking that was rescheduled only those
-        about the new one tell."""
-        triggers = {sent["trigger"] for sent in self.webhooks[booking]}
+        """Whether a webhook about it was never acknowledged, nor its copy. Of a booking that was rescheduled only
+        those about the new one tell."""
+        webhooks = self.webhooks[booking]
+        heard = [sent for sent in webhooks if is_acknowledged(sent)]
         moved_to = self.by_uid.get(self.history.calcom.get(booking, {}).get("rescheduledTo"))
-        return (any(not self.is_told(booking, {trigger}) for trigger in triggers) or not triggers
+        return (not heard or any(not any(_is_copy(sent, other) for other in heard) for sent in webhooks)
                 or moved_to is not None and self.is_unheard(moved_to))
+
+
+def _is_copy(one: Row, other: Row) -> bool:
+    return one["trigger"] == other["trigger"] and abs(one["sent_ms"] - other["sent_ms"]) < 100
 
 
 def is_acknowledged(webhook: Row) -> bool:

@@ -22,7 +22,7 @@ from library import Library
 from script import COSTS, Fault, TYPES
 
 NAMESPACE = "chaos"
-SPOOL_DISK_KIB = 2048
+SPOOL_DISK_KIB = 16384
 
 Row = Dict[str, Any]
 
@@ -187,13 +187,13 @@ class Stage:
         disk = self.disks.get(fault.who)
         if disk is None:
             return
-        with open(disk / "filler", "wb") as file:
-            try:
-                while True:
-                    file.write(bytes(4096))
-                    file.flush()
-            except OSError:
-                pass
+        filler = os.open(disk / "filler", os.O_WRONLY | os.O_CREAT)
+        try:
+            while True:
+                os.write(filler, bytes(4096))
+        except OSError:
+            pass
+        os.close(filler)
         self.redis.sigstop()
         time.sleep(fault.lasts)
         self.redis.sigcont()
