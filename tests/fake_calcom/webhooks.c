@@ -315,7 +315,7 @@ void
 webhooks_send(struct webhooks *webhooks, const struct occasion *occasion, struct webhook_plan plan,
               void (*done)(json_object *deliveries, void *arg), void *arg)
 {
-    struct batch *batch = batch_new(webhooks, occasion, done, arg);
+    struct batch *awaited = batch_new(webhooks, occasion, done, arg), *batch = awaited;
     struct webhook_way *way = &webhooks->way;
     int ms = 0;
 
@@ -324,14 +324,14 @@ webhooks_send(struct webhooks *webhooks, const struct occasion *occasion, struct
     if (plan.fate == WEBHOOK_SEND && way_happens(way, way->copied))
         plan.copies *= 2;
     if (plan.fate == WEBHOOK_SEND && way->delay_ms > 0 && way_happens(way, way->delayed)) {
-        batch_release(batch);
         batch = batch_new(webhooks, occasion, nobody_waits, NULL);
         ms = 1 + (int)(way_draw(way) % (uint64_t)way->delay_ms);
     }
-    if (plan.fate == WEBHOOK_SKIP)
-        batch_release(batch);
-    else
+    if (plan.fate != WEBHOOK_SKIP)
         batch_start(batch, occasion, plan, ms);
+    /* Last: whoever is told owns the occasion. */
+    if (plan.fate == WEBHOOK_SKIP || batch != awaited)
+        batch_release(awaited);
 }
 
 static json_object *

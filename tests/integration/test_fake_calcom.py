@@ -485,6 +485,9 @@ def test_a_webhook_that_is_late_is_overtaken_and_nobody_waits(place):
     harness.wait_for(lambda: statuses(place) == [200] * 20, what="the late ones")
     came = [payload["bookingId"] for _, payload in place.told.take()]
     assert sorted(came) == ids and came != ids
+    place.fake.decline(ids[0], reason="full")
+    harness.wait_for(lambda: len(place.told.bodies) == 1, what="a late one of somebody who did not wait")
+    assert place.told.one("BOOKING_REJECTED")["rejectionReason"] == "full"
     newest = place.fake.webhooks()[-1]["n"]
     place.fake.config(webhookWay={})
     place.fake.book()
