@@ -5,8 +5,8 @@ VERSION = 0.1.0
 # The parts of the Redis library, in the order in which they are joined: a part may use what
 # stands before it. policy.lua is not among them, it is embedded as a text of its own.
 REDIS_LIBRARY = head.lua credit.lua policy_text.lua policy_tools.lua policy_host.lua booking.lua \
-                queue.lua accounts.lua seats.lua decide.lua series.lua record.lua take.lua \
-                settle.lua book.lua functions.lua
+                queue.lua gate.lua accounts.lua seats.lua decide.lua series.lua record.lua take.lua \
+                sweep.lua settle.lua book.lua operate.lua functions.lua
 
 ## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
 V ?= release
@@ -55,16 +55,16 @@ $(if $(cflags_$(V)),,$(error V=$(V) is none of release, dev, asan, cov))
 # TLS to Redis exists where hiredis was built with it (Debian 13, not 12).
 redis_packages := hiredis $(shell $(PKG_CONFIG) --exists hiredis_ssl 2>/dev/null && echo hiredis_ssl libssl)
 event_packages := libevent libevent_pthreads
-ingest_packages := $(event_packages) $(redis_packages) json-c libcrypto
+ingest_packages := $(event_packages) $(redis_packages) json-c libcrypto sqlite3
 worker_packages := $(event_packages) $(redis_packages) json-c libcurl libcrypto
 fake_packages := $(event_packages) json-c libcrypto
-test_packages := $(worker_packages) cmocka
+test_packages := $(worker_packages) sqlite3 cmocka
 libs = $(shell $(PKG_CONFIG) --libs $(1))
 
 # Libraries' headers come in by -isystem: their warnings are not ours.
 cppflags := -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -I. \
     $(if $(filter hiredis_ssl,$(redis_packages)),-DHAVE_HIREDIS_SSL) \
-    $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(worker_packages) 2>/dev/null))
+    $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(worker_packages) sqlite3 2>/dev/null))
 compile := $(CC) -std=c11 -pthread $(cppflags) $(warnings) $(if $(WERROR),-Werror) $(cflags_$(V)) $(CPPFLAGS) $(CFLAGS)
 link := $(CC) -pthread $(cflags_$(V)) $(CFLAGS) $(ldflags_$(V)) -Wl,--as-needed $(LDFLAGS)
 
@@ -81,7 +81,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration chaos chaos-ci soak chaos-plants coverage install clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration mutants chaos chaos-ci soak chaos-plants coverage install clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -123,7 +123,7 @@ $(BUILD)/gen/redis_library.c: $(BUILD)/gen/redis_library.lua common/redis/policy
 
 # Written only when it changes, so that objects of different flags or compilers never mix.
 $(BUILD)/flags: FORCE
-	$(Q)mkdir -p $(@D); $(PKG_CONFIG) --exists --print-errors $(worker_packages) || \
+	$(Q)mkdir -p $(@D); $(PKG_CONFIG) --exists --print-errors $(worker_packages) sqlite3 || \
 	    { echo "make: libraries are missing: run scripts/install-deps build" >&2; exit 1; }
 	$(Q)printf '%s\n' '$(subst ','\'',$(compile) ; $(link))' | cmp -s - $@ || \
 	    printf '%s\n' '$(subst ','\'',$(compile) ; $(link))' > $@
@@ -134,6 +134,8 @@ $(BUILD)/flags: FORCE
 
 ## PYTEST_ARGS=-k…    more arguments for pytest
 PYTEST_ARGS ?=
+# Tests wait more than they compute: two for each core.
+PYTEST_JOBS = $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo --numprocesses=$$(( $(JOBS) * 2 )))
 TEST_TIMEOUT ?= 600
 export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
@@ -147,7 +149,13 @@ unit: $(tests)  ## the unit tests (cmocka)
 # SIGINT and not SIGTERM at the time limit: pytest then still stops what it started.
 integration: $(programs)  ## the integration tests (pytest, a Redis of their own)
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
-	    $(PYTHON) -m pytest -q tests/integration $(PYTEST_ARGS)
+	    $(PYTHON) -m pytest -q $(PYTEST_JOBS) tests/integration $(PYTEST_ARGS)
+
+## ROWS=twins…       the rows of real life that `make mutants` takes (tests/mutants/real_life.py); none: all
+ROWS ?=
+
+mutants: $(programs)  ## that end-to-end tests fail when the line of the Redis library they are for is taken out
+	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/mutants/run $(ROWS)
 
 ## SEED=…, MINUTES=3, RATE=50   of `make chaos` and `make soak`: the script, for how long, bookings per second
 ## CHAOS_ARGS=--only…  more arguments for it (tests/chaos/chaos.py --help)

@@ -47,11 +47,13 @@ admin_on_readyz(struct evhttp_request *request, void *arg)
 {
     struct admin_http *admin = arg;
     const char *why = admin->handlers.why_not_ready(admin->arg);
-    if (why == NULL) {
-        reply_text(request, 200, "text/plain", "ready\n");
-    } else {
+    if (why != NULL) {
         reply_text(request, 503, "text/plain", why);
+        return;
     }
+    reply_text(request, 200, "text/plain",
+               admin->handlers.how_ready != NULL ? admin->handlers.how_ready(admin->arg)
+                                                 : "ready\n");
 }
 
 static void

@@ -14,6 +14,8 @@ struct event_base;
 struct admin_http_handlers {
     /* NULL when ready, else why not (a constant text). */
     const char *(*why_not_ready)(void *arg);
+    /* What to say when ready, a constant text; NULL: "ready". */
+    const char *(*how_ready)(void *arg);
     /* The metrics as text, which is then freed; NULL when memory is out. */
     char *(*metrics)(void *arg);
 };

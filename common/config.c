@@ -47,19 +47,31 @@ static const struct setting SETTINGS[] = {
       "required unless TOLLGATE_ALLOW_UNSIGNED=yes" },
     { "TOLLGATE_ALLOW_UNSIGNED", CONFIG_INGEST, YES_NO, AT(allow_unsigned), "no", 0, 0, NULL,
       "take webhooks without a signature: anybody who can reach the port can then book" },
-    { "TOLLGATE_EVENT_TYPES", CONFIG_INGEST, TEXT, AT(event_types), "", 0, 0, NULL,
+    { "TOLLGATE_EVENT_TYPES", BOTH, TEXT, AT(event_types), "", 0, 0, NULL,
       "comma-separated event type IDs that this gate decides; empty: all" },
-    { "TOLLGATE_ACCOUNT_FIELD", CONFIG_INGEST, TEXT, AT(account_field), "", 0, 0, NULL,
+    { "TOLLGATE_ACCOUNT_FIELD", BOTH, TEXT, AT(account_field), "", 0, 0, NULL,
       "where the account's name stands in a webhook's payload, for instance metadata.memberId or "
       "responses.member_number.value; empty: the booker's e-mail" },
     { "TOLLGATE_THREADS", CONFIG_INGEST, NUMBER, AT(threads), "0", 0, 256, "threads",
       "0: one per core" },
+    { "TOLLGATE_SPOOL_DIR", CONFIG_INGEST, TEXT, AT(spool_dir), "./spool", 0, 0, NULL,
+      "a folder, for this ingest alone, that keeps webhooks while Redis does not take them" },
+    { "TOLLGATE_SPOOL_MAX", CONFIG_INGEST, NUMBER, AT(spool_max), "1073741824", 1048576,
+      1099511627776, "bytes", "how large the spool may become; past it the answer is 503" },
+    { "TOLLGATE_SPOOL_AFTER_MS", CONFIG_INGEST, NUMBER, AT(spool_after_ms), "250", 10, 1000, "ms",
+      "how long Redis may take with a webhook before it is spooled" },
+    { "TOLLGATE_WAIT_REPLICAS", CONFIG_INGEST, NUMBER, AT(wait_replicas), "0", 0, 9, "replicas",
+      "how many replicas of Redis must have a webhook before it is acknowledged; else it is "
+      "spooled" },
     { "CALCOM_API_URL", CONFIG_WORKER, TEXT, AT(calcom_api_url), NULL, 0, 0, NULL,
       "ends in /v2 (today's API) or /v1, for instance https://api.cal.com/v2" },
     { "CALCOM_API_KEY", CONFIG_WORKER, SECRET, AT(calcom_api_key), NULL, 0, 0, NULL,
       "an API key of the host, cal_..." },
     { "CALCOM_API_VERSION", CONFIG_WORKER, TEXT, AT(calcom_api_version), "2024-08-13", 0, 0, NULL,
       "the header cal-api-version (v2)" },
+    { "CALCOM_RATE_LIMIT", CONFIG_WORKER, NUMBER, AT(rate_limit), "100", 0, 100000, "calls",
+      "to Cal.com in any 60 seconds, by all workers with this key together; 25 with .../v1, unless "
+      "given; 0: as many as you like" },
     { "CALCOM_TIMEOUT_MS", CONFIG_WORKER, NUMBER, AT(calcom_timeout_ms), "10000", 500, 300000, "ms",
       "how long one API call may take" },
     { "TOLLGATE_CONCURRENCY", CONFIG_WORKER, NUMBER, AT(concurrency), "64", 1, 1000, "bookings",
@@ -68,10 +80,16 @@ static const struct setting SETTINGS[] = {
       "a booking younger than this is acted on without looking at it first; 0: always look" },
     { "TOLLGATE_LEASE_MS", CONFIG_WORKER, NUMBER, AT(lease_ms), "10000", 1000, 600000, "ms",
       "a worker's lease on what it has in hand" },
+    { "TOLLGATE_SWEEP_INTERVAL", CONFIG_WORKER, NUMBER, AT(sweep_interval_s), "300", 0, 86400,
+      "seconds",
+      "how often one worker asks Cal.com for bookings that no webhook told of, and looks again at "
+      "known ones; 0: never" },
     { "TOLLGATE_MODE", CONFIG_WORKER, TEXT, AT(mode), "decide", 0, 0, "decide|observe",
       "observe: decides and records, but touches neither credit nor Cal.com" },
     { "TOLLGATE_POLICY_FILE", CONFIG_WORKER, TEXT, AT(policy_file), "", 0, 0, NULL,
       "a Lua file that replaces the default policy" },
+    { "TOLLGATE_STRICT", BOTH, YES_NO, AT(strict), "no", 0, 0, NULL,
+      "yes: stop when Redis is set up so that it can lose what was acknowledged; no: warn" },
     { "TOLLGATE_KEEP_DAYS", BOTH, NUMBER, AT(keep_days), "30", 1, 3650, "days",
       "how long a settled booking's record is kept after its end" },
     { "TOLLGATE_LOG_FORMAT", BOTH, TEXT, AT(log_format), "logfmt", 0, 0, "logfmt|json",
@@ -256,6 +274,9 @@ load_setting(struct config *config, const struct setting *setting, char error[CO
     if (setting->offset == AT(admin_listen)) {
         config->admin_listen_given = given != NULL;
     }
+    if (setting->offset == AT(rate_limit)) {
+        config->rate_limit_given = given != NULL;
+    }
     if (given != NULL) {
         explicit_bzero(given, strlen(given));
         free(given);
@@ -335,6 +356,22 @@ find_conflict(const struct config *config, enum config_program program)
     if (!is_namespace(config->ns)) {
         return "TOLLGATE_NAMESPACE must be 1 to 64 letters, digits, '_', '.' or '-'";
     }
+    if (config->rate_limit == 1) {
+        return "CALCOM_RATE_LIMIT must be 0 or at least 2: to look at a booking and then to act "
+               "takes "
+               "two calls";
+    }
+    if (!are_event_types(config->event_types)) {
+        return "TOLLGATE_EVENT_TYPES must be numbers with commas between, for instance 1207,1208";
+    }
+    if (config->account_field[0] != '\0' && !is_path(config->account_field)) {
+        return "TOLLGATE_ACCOUNT_FIELD must be up to 8 words of letters, digits, '_' and '-' with "
+               "dots between (200 bytes at most), for instance metadata.memberId";
+    }
+    if (strstr(config->account_field, "oneTimePassword") != NULL) {
+        return "TOLLGATE_ACCOUNT_FIELD must not name the oneTimePassword: who has it can accept "
+               "the booking, so it is never kept";
+    }
     if (program == CONFIG_WORKER) {
         return is_header_word(config->calcom_api_key)
                    ? NULL
@@ -348,17 +385,6 @@ find_conflict(const struct config *config, enum config_program program)
     if (config->webhook_secret[0] != '\0' && !are_secrets(config->webhook_secret)) {
         return "WEBHOOK_SECRET must be one secret, or several with a comma between and no white "
                "space around them";
-    }
-    if (!are_event_types(config->event_types)) {
-        return "TOLLGATE_EVENT_TYPES must be numbers with commas between, for instance 1207,1208";
-    }
-    if (config->account_field[0] != '\0' && !is_path(config->account_field)) {
-        return "TOLLGATE_ACCOUNT_FIELD must be up to 8 words of letters, digits, '_' and '-' with "
-               "dots between (200 bytes at most), for instance metadata.memberId";
-    }
-    if (strstr(config->account_field, "oneTimePassword") != NULL) {
-        return "TOLLGATE_ACCOUNT_FIELD must not name the oneTimePassword: who has it can accept "
-               "the booking, so it is never kept";
     }
     return NULL;
 }

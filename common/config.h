@@ -30,15 +30,23 @@ struct config {
     char *event_types;
     char *account_field; /* a path: at most CONFIG_PATH_WORDS words with dots between */
     int64_t threads;     /* 0: one per core */
+    char *spool_dir;
+    int64_t spool_max; /* bytes */
+    int64_t spool_after_ms;
+    int64_t wait_replicas; /* 0 in the worker */
     char *calcom_api_url;
     char *calcom_api_key;
     char *calcom_api_version;
+    int64_t rate_limit;    /* calls per 60 s; 0: no limit */
+    bool rate_limit_given; /* the default depends on the API's version */
     int64_t calcom_timeout_ms;
     int64_t concurrency;
     int64_t fresh_ms;
     int64_t lease_ms;
+    int64_t sweep_interval_s; /* 0: never */
     char *mode;
     char *policy_file;
+    bool strict;
     int64_t keep_days;
     char *log_format;
     char *log_level;

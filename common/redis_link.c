@@ -16,17 +16,25 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/redis_url.h"
+#include "common/resolver.h"
 
 #define CONNECT_TIMEOUT_MS 1000 /* TCP, TLS, AUTH and SELECT, each */
 #define RECONNECT_BASE_MS  50
 #define RECONNECT_CAP_MS   5000
 
+/* A link that is quiet for QUIET_MS asks whether Redis is still there. Both together are how long a
+ * stopped Redis or a cut cable stays unnoticed. */
+#define QUIET_MS 400
+#define PING_MS  600
+
 /*
- *   WAITING --timer--> CONNECTING --connected--> GREETING --AUTH, SELECT answered--> READY
- *      ^                   |                        |                                  |
- *      `-------------------'------------------------'----------------------------------'
+ *   WAITING --timer--> RESOLVING --address--> CONNECTING --connected--> GREETING --answered-->
+ * READY ^                   |                      |                         |                    |
+ *      `-------------------'----------------------'-------------------------'--------------------'
+ *
+ * RESOLVING: only a host that is a name. GREETING: AUTH and SELECT.
  */
-enum link_state { WAITING, CONNECTING, GREETING, READY };
+enum link_state { WAITING, RESOLVING, CONNECTING, GREETING, READY };
 
 struct command {
     STAILQ_ENTRY(command) next;
@@ -46,20 +54,24 @@ struct redis_link {
     struct redis_link_handlers handlers;
     void *arg;
     enum link_state state;
-    redisAsyncContext *redis; /* NULL while WAITING */
+    redisAsyncContext *redis; /* NULL while WAITING and RESOLVING */
+    struct resolver *resolver;
     struct command_list sent; /* oldest first: Redis answers in order */
     struct command_list unsent;
     struct event *unsent_event; /* completes `unsent` outside of redis_link_command */
     struct event *deadline_timer;
+    int64_t deadline_due_mono_ms; /* when that timer fires, if it runs */
+    struct event *quiet_timer;
+    int64_t heard_mono_ms; /* when Redis answered last */
     struct event *reconnect_timer;
     unsigned failures; /* connections lost or refused since the link was last ready */
-    int greetings;     /* AUTH and SELECT still to be answered */
+    unsigned
+        failures_before; /* the same when it became ready: redis_link_reset goes on from there */
+    int greetings;       /* AUTH and SELECT still to be answered */
 #ifdef HAVE_HIREDIS_SSL
     redisSSLContext *tls;
 #endif
 };
-
-static void link_connect(struct redis_link *link);
 
 static void
 timer_start(struct event *timer, int64_t delay_ms)
@@ -137,6 +149,7 @@ link_close(struct redis_link *link, const char *why, bool context_is_freed)
     link->redis = NULL;
     link->state = WAITING;
     (void)event_del(link->deadline_timer);
+    (void)event_del(link->quiet_timer);
     if (redis != NULL) {
         redis->data = NULL;
         if (!context_is_freed) {
@@ -167,8 +180,20 @@ link_on_reply(redisAsyncContext *redis, void *reply, void *arg)
         command->returned = true; /* the connection is going: link_close completes it */
         return;
     }
+    command->link->heard_mono_ms = clock_mono_ms();
     STAILQ_REMOVE(&command->link->sent, command, command, next);
     command_finish(command, REDIS_DONE, reply);
+}
+
+static void
+watch_deadline(struct redis_link *link, int64_t deadline_mono_ms, int64_t delay_ms)
+{
+    if (event_pending(link->deadline_timer, EV_TIMEOUT, NULL) &&
+        link->deadline_due_mono_ms <= deadline_mono_ms) {
+        return;
+    }
+    link->deadline_due_mono_ms = deadline_mono_ms;
+    timer_start(link->deadline_timer, delay_ms);
 }
 
 static void
@@ -191,9 +216,7 @@ link_send(struct redis_link *link, int64_t timeout_ms, int argc, const char **ar
     STAILQ_INSERT_TAIL(&link->sent, command, next);
     if (timeout_ms > 0) {
         command->deadline_mono_ms = clock_mono_ms() + timeout_ms;
-        if (!event_pending(link->deadline_timer, EV_TIMEOUT, NULL)) {
-            timer_start(link->deadline_timer, timeout_ms);
-        }
+        watch_deadline(link, command->deadline_mono_ms, timeout_ms);
     }
 }
 
@@ -206,7 +229,7 @@ link_on_unsent(evutil_socket_t fd, short what, void *arg)
 }
 
 /* The oldest command's deadline is the one that counts, because answers come in order. The timer
- * runs lazily: it is set for the oldest command of some moment, and looks again when it fires. */
+ * runs lazily: it is never set for later than that deadline, and looks again when it fires. */
 static void
 link_on_deadline(evutil_socket_t fd, short what, void *arg)
 {
@@ -222,24 +245,39 @@ link_on_deadline(evutil_socket_t fd, short what, void *arg)
     }
     int64_t left_ms = oldest->deadline_mono_ms - clock_mono_ms();
     if (left_ms > 0) {
-        timer_start(link->deadline_timer, left_ms);
+        watch_deadline(link, oldest->deadline_mono_ms, left_ms);
         return;
     }
     link_close(link, "no answer in time", false);
 }
 
 static void
-link_on_reconnect(evutil_socket_t fd, short what, void *arg)
+link_on_pong(enum redis_result result, const struct redis_reply *reply, void *arg)
 {
+    (void)result, (void)reply, (void)arg; /* that there is an answer says it all, even NOPERM */
+}
+
+/* Where an answer is waited for anyway, that one's deadline counts; a blocking pop has its own. */
+static void
+link_on_quiet(evutil_socket_t fd, short what, void *arg)
+{
+    static const char *PING[] = { "PING" };
+    struct redis_link *link = arg;
+    int64_t left_ms = link->heard_mono_ms + QUIET_MS - clock_mono_ms();
     (void)fd, (void)what;
-    link_connect(arg);
+    if (left_ms <= 0 && STAILQ_EMPTY(&link->sent)) {
+        link_send(link, PING_MS, 1, PING, NULL, link_on_pong, NULL, true);
+    }
+    timer_start(link->quiet_timer, left_ms > 0 ? left_ms : QUIET_MS);
 }
 
 static void
 link_ready(struct redis_link *link)
 {
     link->state = READY;
+    link->failures_before = link->failures;
     link->failures = 0;
+    timer_start(link->quiet_timer, QUIET_MS);
     log_info("connected to redis", log_s("link", link->name));
     link->handlers.ready(link->arg);
 }
@@ -326,12 +364,13 @@ link_start_tls(struct redis_link *link)
     return !link->url.tls;
 }
 
+/* address: numeric, so that hiredis has nothing to look up, which it would do on the loop. */
 static void
-link_connect(struct redis_link *link)
+link_connect(struct redis_link *link, const char *address)
 {
     const struct redis_url *url = &link->url;
     link->redis = url->path[0] != '\0' ? redisAsyncConnectUnix(url->path)
-                                       : redisAsyncConnect(url->host, url->port);
+                                       : redisAsyncConnect(address, url->port);
     link->state = CONNECTING;
     if (link->redis == NULL) {
         link_close(link, "out of memory", true);
@@ -347,7 +386,34 @@ link_connect(struct redis_link *link)
     }
     (void)redisAsyncSetConnectCallback(link->redis, link_on_connect);
     (void)redisAsyncSetDisconnectCallback(link->redis, link_on_disconnect);
-    timer_start(link->deadline_timer, CONNECT_TIMEOUT_MS);
+    watch_deadline(link, clock_mono_ms() + CONNECT_TIMEOUT_MS, CONNECT_TIMEOUT_MS);
+}
+
+/* Of several addresses the next one after each failure. */
+static void
+link_on_resolved(const struct resolver_answer *answer, void *arg)
+{
+    struct redis_link *link = arg;
+    if (answer->count > 0) {
+        link_connect(link, answer->addresses[link->failures % answer->count]);
+        return;
+    }
+    char why[256];
+    (void)snprintf(why, sizeof why, "the name %.100s: %s", link->url.host, answer->error);
+    link_close(link, why, true);
+}
+
+static void
+link_on_reconnect(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis_link *link = arg;
+    (void)fd, (void)what;
+    if (link->url.path[0] != '\0' || resolver_is_address(link->url.host)) {
+        link_connect(link, link->url.host);
+        return;
+    }
+    link->state = RESOLVING;
+    resolver_start(link->resolver, link->url.host);
 }
 
 const char *
@@ -382,9 +448,12 @@ redis_link_new(struct event_base *base, const char *url, const char *name,
     STAILQ_INIT(&link->unsent);
     link->unsent_event = event_new(base, -1, 0, link_on_unsent, link);
     link->deadline_timer = evtimer_new(base, link_on_deadline, link);
+    link->quiet_timer = evtimer_new(base, link_on_quiet, link);
     link->reconnect_timer = evtimer_new(base, link_on_reconnect, link);
+    link->resolver = resolver_new(base, link_on_resolved, link);
     if (redis_url_parse(url, &link->url) != NULL || link->unsent_event == NULL ||
-        link->deadline_timer == NULL || link->reconnect_timer == NULL) {
+        link->deadline_timer == NULL || link->quiet_timer == NULL ||
+        link->reconnect_timer == NULL || link->resolver == NULL) {
         goto fail;
     }
 #ifdef HAVE_HIREDIS_SSL
@@ -417,7 +486,9 @@ redis_link_free(struct redis_link *link)
         link->redis->data = NULL;
         redisAsyncFree(link->redis);
     }
-    struct event *events[] = { link->unsent_event, link->deadline_timer, link->reconnect_timer };
+    resolver_free(link->resolver);
+    struct event *events[] = { link->unsent_event, link->deadline_timer, link->quiet_timer,
+                               link->reconnect_timer };
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (events[i] != NULL) {
             event_free(events[i]);
@@ -444,9 +515,13 @@ redis_link_command(struct redis_link *link, int64_t timeout_ms, int argc, const 
 void
 redis_link_reset(struct redis_link *link, const char *why)
 {
-    if (link->redis != NULL) {
-        link_close(link, why, false);
+    if (link->redis == NULL) {
+        return;
     }
+    if (link->state == READY) {
+        link->failures = link->failures_before;
+    }
+    link_close(link, why, false);
 }
 
 static const redisReply *

@@ -13,8 +13,10 @@
  * not stop later commands) into one completion. When a command's time is over the connection is
  * closed, since what comes later on it could not be told apart; everything then pending is UNKNOWN.
  *
- * The link connects by itself, again and again, with backoff and jitter (50 ms to 5 s). AUTH and
- * SELECT are answered before it is ready. Single-threaded: one link belongs to one loop.
+ * The link connects by itself, again and again, with backoff and jitter (50 ms to 5 s); a host's
+ * name is looked up anew each time, off the loop. AUTH and SELECT are answered before it is ready.
+ * A link with nothing to wait for sends PING now and then, so that within a second it knows of a
+ * Redis that stopped answering. Single-threaded: one link belongs to one loop.
  */
 #ifndef TOLLGATE_REDIS_LINK_H
 #define TOLLGATE_REDIS_LINK_H
@@ -67,7 +69,8 @@ void redis_link_free(struct redis_link *link);
 void redis_link_command(struct redis_link *link, int64_t timeout_ms, int argc, const char **argv,
                         const size_t *lengths, redis_done_cb *done, void *arg);
 
-/* Closes the connection, says why in the log, and connects anew. */
+/* Closes the connection, says why in the log, and connects anew: what came of it is of no use. Each
+ * time in a row waits longer. */
 void redis_link_reset(struct redis_link *link, const char *why);
 
 enum redis_reply_type redis_reply_type(const struct redis_reply *reply);

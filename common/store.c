@@ -53,6 +53,10 @@ store_classify(struct store *store, enum redis_result result, const struct redis
     if (!lost) {
         log_warn("redis answered with an error", log_s("error", text));
     }
+    if (starts_with(text, "READONLY")) {
+        /* It became a replica. Its name, looked up anew, may lead to the one that took over. */
+        redis_link_reset(store->link, "it is a replica that cannot be written to");
+    }
     return lost ? STORE_UNSENT : STORE_ERROR;
 }
 
@@ -67,13 +71,31 @@ become_ready(struct store *store)
     }
 }
 
+/* What passes by itself, or when somebody looks after Redis. Anything else is ours to set right. */
+static bool
+is_passing(const char *error)
+{
+    static const char *const PASSING[] = { "LOADING ",    "BUSY ",        "OOM ",     "READONLY ",
+                                           "MASTERDOWN ", "CLUSTERDOWN ", "MISCONF ", "TRYAGAIN " };
+    for (size_t i = 0; i < sizeof PASSING / sizeof PASSING[0]; i++) {
+        if (starts_with(error, PASSING[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 prepare_failed(struct store *store, const char *step, enum redis_result result,
                const struct redis_reply *reply)
 {
     if (result == REDIS_DONE) {
-        log_error("redis cannot be prepared", log_s("step", step),
-                  log_s("error", redis_reply_text(reply)));
+        const char *error = redis_reply_text(reply);
+        if (is_passing(error)) {
+            log_warn("redis cannot be prepared yet", log_s("step", step), log_s("error", error));
+        } else {
+            log_error("redis cannot be prepared", log_s("step", step), log_s("error", error));
+        }
         redis_link_reset(store->link, "cannot be prepared");
     }
 }
@@ -181,6 +203,9 @@ on_link_ready(void *arg)
 {
     struct store *store = arg;
     store->loaded = false;
+    if (store->handlers.checked != NULL) {
+        store_check_start(store);
+    }
     prepare(store);
 }
 
@@ -215,6 +240,10 @@ store_new(struct event_base *base, const struct config *config,
     (void)snprintf(store->fresh_ms, STORE_NUMBER_SIZE, "%" PRId64, config->fresh_ms);
     (void)snprintf(store->lease_ms, STORE_NUMBER_SIZE, "%" PRId64, config->lease_ms);
     store->mode = config->mode;
+    store->strict = config->strict;
+    (void)snprintf(store->wait_replicas, STORE_NUMBER_SIZE, "%" PRId64, config->wait_replicas);
+    STAILQ_INIT(&store->confirms_asked);
+    STAILQ_INIT(&store->confirms_next);
     store->queue_key = make_key(config->ns, "queue");
     store->malformed_key = make_key(config->ns, "malformed");
     if (store->queue_key != NULL && store->malformed_key != NULL) {
@@ -261,6 +290,12 @@ store_set_policy(struct store *store, const char *text, const char *source)
         send_policy(store);
     }
     return true;
+}
+
+void
+store_set_gate(struct store *store, const struct store_gate_of *gate)
+{
+    store->gate = *gate;
 }
 
 const char *

@@ -13,6 +13,7 @@
 
 #include "common/booking.h"
 
+struct booking_packed;
 struct config;
 struct event_base;
 struct store;
@@ -30,6 +31,10 @@ struct store_handlers {
     void (*ready)(void *arg);
     /* Calls will not be served until the next `ready`. May be NULL. */
     void (*away)(void *arg);
+    /* How Redis is set up was looked at: whether it keeps what it acknowledges. Once for each
+     * connection. What is unsafe was logged by then, unless it was the same before: as warnings, or
+     * as errors with TOLLGATE_STRICT. A store without this handler does not look. May be NULL. */
+    void (*checked)(bool safe, void *arg);
 };
 
 /*
@@ -66,8 +71,34 @@ enum store_recorded {
 typedef void store_record_cb(enum store_result result, enum store_recorded recorded, void *arg);
 
 /* Records an event as a fact. timeout_ms: how long Redis may take. */
-void store_record(struct store *store, const struct booking_event *event, int64_t timeout_ms,
+void store_record(struct store *store, const struct booking_packed *event, int64_t timeout_ms,
                   store_record_cb *done, void *arg);
+
+/* An event that waited: when it reached us, and what booking_pack made of it. */
+struct store_late_event {
+    int64_t received_wall_ms;
+    const char *bytes;
+    size_t size;
+};
+
+/* error: why the first of the others was refused, "" when all were recorded. It is about that one
+ * event; what Redis refuses to do at all is STORE_ERROR. Valid during the call. */
+typedef void store_record_late_cb(enum store_result result, size_t recorded, const char *error,
+                                  void *arg);
+
+/* Records events in their order, up to the first that is refused. Each has passed booking_unpack.
+ */
+void store_record_late(struct store *store, const struct store_late_event *events, size_t count,
+                       int64_t timeout_ms, store_record_late_cb *done, void *arg);
+
+/*
+ * STORE_DONE: all that was recorded on this connection so far has reached TOLLGATE_WAIT_REPLICAS
+ * replicas. STORE_UNKNOWN: not within timeout_ms, or Redis is away. To be called from the callback
+ * of what was recorded, while the connection is the same. Meanwhile the connection does nothing
+ * else; calls that come together share one question.
+ */
+typedef void store_confirm_cb(enum store_result result, void *arg);
+void store_confirm(struct store *store, int64_t timeout_ms, store_confirm_cb *done, void *arg);
 
 /*
  * Remembers, in a capped list, that a signed webhook could not be understood. Nobody waits for the
@@ -90,7 +121,29 @@ struct store_job {
     int64_t busy_ms;    /* for so long a call of a worker that left may still run: look only */
     const char *seat;   /* Cal.com's ID of the seat meant; "": the booking has no seats */
     bool series;        /* one of several of a series */
+    bool alone;         /* others of its series wait at Cal.com for another answer than this one */
     bool paid;          /* Cal.com refunds it when it is declined or cancelled */
+};
+
+/* Which gate to Cal.com is this program's, and what it may let through; see common/redis/gate.lua.
+ */
+struct store_gate_of {
+    char name[17];   /* 16 hex digits; "": there is no gate */
+    int64_t limit;   /* calls per minute; 0: as many as you like */
+    bool guard;      /* too many calls over the limit lock the account (v1) */
+    int64_t call_ms; /* how long one call takes at most */
+};
+
+/* For take, begin, reserve and report from now on. */
+void store_set_gate(struct store *store, const struct store_gate_of *gate);
+
+/* How the gate stands. Strings are valid during the callback only. */
+struct store_gate {
+    const char *cause;  /* why the breaker is open; "": it is closed */
+    const char *note;   /* what Cal.com said then */
+    bool troubled;      /* a call that succeeds is news */
+    int64_t used, left; /* calls in the window; left -1: there is no limit */
+    int64_t throttled;  /* how often Cal.com answered 429 */
 };
 
 struct store_batch {
@@ -98,8 +151,10 @@ struct store_batch {
     size_t count;
     int64_t left;        /* names still in the queue */
     int64_t next_due_ms; /* until the next retry is due; -1: none waits */
-    const char *hold;    /* why no more can be taken now; "": nothing stands against it */
-    int64_t hold_ms;     /* for how long */
+    const char *hold; /* why no more can be taken now; "": nothing stands against it; "probe": this
+                         worker shall ask for /me and report what it heard */
+    int64_t hold_ms;  /* for how long */
+    struct store_gate gate;
 };
 
 /* batch is NULL unless the result is STORE_DONE, and valid during the call only. */
@@ -115,35 +170,49 @@ void store_take(struct store *store, const char *worker, int64_t number, size_t 
 enum store_step {
     STORE_STEP_GO, /* begin: the call may go out */
     STORE_STEP_SETTLED,
-    STORE_STEP_LOOK,   /* a cancel came meanwhile: no confirm any more; look at the booking */
-    STORE_STEP_RETRY,  /* waits for its due time */
-    STORE_STEP_QUEUED, /* back in the queue */
-    STORE_STEP_DEAD,   /* listed for a person */
-    STORE_STEP_STALE,  /* the token is not the one in force; nothing was changed */
+    STORE_STEP_LOOK,    /* a cancel came meanwhile: no confirm any more; look at the booking */
+    STORE_STEP_RETRY,   /* waits for its due time */
+    STORE_STEP_QUEUED,  /* back in the queue */
+    STORE_STEP_DEAD,    /* listed for a person */
+    STORE_STEP_STALE,   /* the token is not the one in force; nothing was changed */
+    STORE_STEP_HOLD,    /* begin: no call may go out now */
+    STORE_STEP_CHECKED, /* it was only looked at, and is where it was */
 };
 
-/* detail: the final state, or why it is dead; a text valid during the call, never NULL. */
+/* detail: the final state, or why it is dead, or for how long (ms) and why it is held; a text valid
+ * during the call, never NULL. */
 typedef void store_step_cb(enum store_result result, enum store_step step, const char *detail,
                            void *arg);
+
+/* What Cal.com says of a booking beside how it stands, see sweep.mend in common/redis/sweep.lua. */
+struct store_told {
+    const char *cancelled_by;   /* normalised; "": not told */
+    const char *rescheduled_to; /* a uid; "": not told */
+    int64_t changed_wall_ms;    /* when it was changed last; 0: not told */
+};
 
 /* What the steps that put a booking down have in common. */
 struct store_step_of {
     const char *id, *token;
-    const char *note;  /* for the record: what Cal.com said, or why */
-    const char *calls; /* to Cal.com in this take, see booking.lua; "": none */
+    const char *note;              /* for the record: what Cal.com said, or why */
+    const char *calls;             /* to Cal.com in this take, see booking.lua; "": none */
+    const struct store_told *told; /* store_settle; NULL: nothing */
 };
 
-/* Comes before every call to Cal.com but the first of a take, and puts on record that it begins.
- * call: its name (see calcom_call_name). */
+/* Comes before every call to Cal.com but the first of a take: reserves it, and puts on record that
+ * it begins. call: its name (see calcom_call_name). */
 void store_begin(struct store *store, const char *id, const char *token, const char *call,
                  store_step_cb *done, void *arg);
 
-/* Cal.com says that the booking is in this state (not pending). whole_series: it did the same with
- * every pending booking of the series. */
+/* Cal.com says that the booking is in this state (pending only for what is looked at). members: our
+ * call acted on every pending booking of the series, and they stand as struct calcom_answer says,
+ * or all like this one
+ * (""); NULL: it did not. */
 void store_settle(struct store *store, const struct store_step_of *step,
-                  enum booking_status outcome, bool whole_series, store_step_cb *done, void *arg);
+                  enum booking_status outcome, const char *members, store_step_cb *done, void *arg);
 
-/* Cal.com will never do what we ask: releases, and lists the booking for a person. */
+/* Cal.com will never do what we ask, or cannot even be asked about it: releases what an open
+ * booking holds, and lists it for a person. */
 void store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done,
                   void *arg);
 
@@ -162,6 +231,59 @@ void store_give_back(struct store *store, const char *id, const char *token, sto
 
 /* This worker ends: everything it still has goes back. */
 void store_leave(struct store *store, const char *worker, store_step_cb *done, void *arg);
+
+/* Reserves a call to /me: STORE_STEP_GO or STORE_STEP_HOLD. */
+void store_reserve(struct store *store, const char *worker, store_step_cb *done, void *arg);
+
+/* What an answer of Cal.com tells all workers; see tollgate_report in common/redis/gate.lua. */
+struct store_report {
+    const char *heard; /* a name in HEARD there */
+    const char *token; /* of the booking's take, or the worker's name */
+    const char *id;    /* the booking, or "me" */
+    const char *note;  /* what Cal.com said */
+    bool act;          /* the call changed a booking */
+    int64_t wait_ms;   /* throttled: for how long; -1: not told */
+    int64_t remaining; /* calls that Cal.com says are left; -1: not told */
+    int64_t reset_ms;  /* until when; -1: not told */
+};
+
+/* gate is NULL unless the result is STORE_DONE, and valid during the call only. wait_ms: for how
+ * long nobody may call. */
+typedef void store_report_cb(enum store_result result, const struct store_gate *gate,
+                             int64_t wait_ms, void *arg);
+
+void store_report(struct store *store, const struct store_report *report, store_report_cb *done,
+                  void *arg);
+
+/* ---- The sweep, see common/redis/sweep.lua ---- */
+
+struct store_sweep {
+    const char *worker;
+    int64_t interval_ms, lease_ms;
+};
+
+struct store_swept {
+    const char *word;        /* go, wait, hold or lost */
+    int64_t number;          /* ms to wait; how many */
+    const char *why;         /* hold */
+    const char *const *news; /* what to log, `<booking> <text>` */
+    size_t news_count;
+};
+
+/* swept is NULL unless the result is STORE_DONE, and valid during the call only. */
+typedef void store_swept_cb(enum store_result result, const struct store_swept *swept, void *arg);
+
+/* step: start, call, look or end. */
+void store_sweep(struct store *store, const struct store_sweep *sweep, const char *step,
+                 store_swept_cb *done, void *arg);
+
+/* word: what became of the row. text: what is wrong, "" as a rule. */
+typedef void store_found_cb(enum store_result result, const char *word, const char *text,
+                            void *arg);
+
+/* A row of a list that Cal.com gave. aside: why it must not be acted on; "": it may. */
+void store_found(struct store *store, const struct booking_event *event, enum booking_status status,
+                 const char *aside, store_found_cb *done, void *arg);
 
 /* Ends another connection's blocking command (CLIENT UNBLOCK). Nobody waits for the answer. */
 void store_unblock(struct store *store, int64_t client_id);

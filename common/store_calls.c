@@ -1,81 +1,23 @@
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/booking_pack.h"
 #include "common/log.h"
 #include "common/store_internal.h"
 
 #define MALFORMED_KEPT "1000"
-#define MAX_ARGS       48
 
 /* A call on its way: which callback waits, and for what. */
 struct call {
     struct store *store;
     store_record_cb *record;
+    store_record_late_cb *record_late;
     store_take_cb *take;
     store_step_cb *step;
+    store_report_cb *report;
     void *arg;
 };
-
-/* The argument list of one FCALL; numbers are formatted into the list's own memory. */
-struct arguments {
-    const char *argv[MAX_ARGS];
-    int count;
-    char numbers[8][STORE_NUMBER_SIZE];
-    size_t numbers_used;
-};
-
-static void
-add_text(struct arguments *args, const char *text)
-{
-    if (args->count == MAX_ARGS) {
-        abort(); /* a call with a fixed number of arguments outgrew the list */
-    }
-    args->argv[args->count++] = text;
-}
-
-static void
-add_number(struct arguments *args, int64_t number)
-{
-    if (args->numbers_used == sizeof args->numbers / sizeof args->numbers[0]) {
-        abort();
-    }
-    char *text = args->numbers[args->numbers_used++];
-    (void)snprintf(text, STORE_NUMBER_SIZE, "%" PRId64, number);
-    add_text(args, text);
-}
-
-/* A field that the webhook told; the library takes pairs. */
-static void
-add_field(struct arguments *args, const char *name, const char *value)
-{
-    if (value != NULL && *value != '\0') {
-        add_text(args, name);
-        add_text(args, value);
-    }
-}
-
-/* The same of a number; 0 is not told. */
-static void
-add_number_field(struct arguments *args, const char *name, int64_t number)
-{
-    if (number != 0) {
-        add_text(args, name);
-        add_number(args, number);
-    }
-}
-
-static void
-add_function(struct arguments *args, const struct store *store, const char *function)
-{
-    args->count = 0;
-    args->numbers_used = 0;
-    add_text(args, "FCALL");
-    add_text(args, function);
-    add_text(args, "1");
-    add_text(args, store->queue_key);
-}
 
 static struct call *
 call_new(struct store *store, void *arg)
@@ -107,34 +49,85 @@ on_record(enum redis_result raw, const struct redis_reply *reply, void *arg)
 }
 
 void
-store_record(struct store *store, const struct booking_event *event, int64_t timeout_ms,
+store_record(struct store *store, const struct booking_packed *event, int64_t timeout_ms,
              store_record_cb *done, void *arg)
 {
+    const char *texts[BOOKING_PACKED_TEXTS];
+    size_t count = booking_unpack(event->bytes, event->size, texts);
     struct call *call = call_new(store, arg);
     call->record = done;
     struct arguments args;
     add_function(&args, store, "tollgate_record");
-    add_text(&args, event->id);
-    add_text(&args, booking_event_kind_name(event->kind));
-    add_number(&args, event->created_wall_ms);
-    add_text(&args, store->keep_ms);
-    add_field(&args, "uid", event->uid);
-    add_field(&args, "account", event->account);
-    add_field(&args, "email", event->email);
-    add_field(&args, "event_type", event->event_type);
-    add_number_field(&args, "start", event->start_s);
-    add_number_field(&args, "end", event->end_s);
-    add_field(&args, "requires_confirmation", event->requires_confirmation ? "yes" : "");
-    add_field(&args, "reschedule_uid", event->reschedule_uid);
-    add_field(&args, "cancelled_by", event->cancelled_by);
-    add_field(&args, "seat", event->seat);
-    add_field(&args, "seats", event->seats ? "yes" : "");
-    add_field(&args, "attendees", event->attendees);
-    add_number_field(&args, "occurrences", event->occurrences);
-    add_field(&args, "paid", event->paid ? "yes" : "");
-    add_field(&args, "answers", event->answers);
-    add_field(&args, "metadata", event->metadata);
+    for (size_t i = 0; i < count; i++) {
+        if (i == 3) {
+            add_text(&args, store->keep_ms); /* behind id, kind and createdAt */
+        }
+        add_text(&args, texts[i]);
+    }
     send_call(store, &args, timeout_ms, on_record, call);
+}
+
+static void
+on_record_late(enum redis_result raw, const struct redis_reply *reply, void *arg)
+{
+    struct call call = *(struct call *)arg;
+    free(arg);
+    enum store_result result = store_classify(call.store, raw, reply);
+    if (result != STORE_DONE) {
+        call.record_late(result, 0, "", call.arg);
+        return;
+    }
+    if (redis_reply_count(reply) != 2) {
+        log_error("a newer library answers in a way that this program does not know");
+        call.record_late(STORE_ERROR, 0, "", call.arg);
+        return;
+    }
+    call.record_late(STORE_DONE, (size_t)redis_reply_integer(redis_reply_at(reply, 0)),
+                     redis_reply_text(redis_reply_at(reply, 1)), call.arg);
+}
+
+/* What one event takes of the argument list: how many texts, they, and when it was received. */
+#define LATE_ARGS (1 + BOOKING_PACKED_TEXTS + 2)
+
+struct late_numbers {
+    char texts[STORE_NUMBER_SIZE];
+    char received_ms[STORE_NUMBER_SIZE];
+};
+
+static size_t
+add_late_event(const struct store_late_event *event, struct late_numbers *numbers,
+               const char *argv[LATE_ARGS])
+{
+    size_t texts = booking_unpack(event->bytes, event->size, argv + 1);
+    (void)snprintf(numbers->texts, STORE_NUMBER_SIZE, "%zu", texts + 2);
+    (void)snprintf(numbers->received_ms, STORE_NUMBER_SIZE, "%" PRId64, event->received_wall_ms);
+    argv[0] = numbers->texts;
+    argv[texts + 1] = "received";
+    argv[texts + 2] = numbers->received_ms;
+    return texts + 3;
+}
+
+void
+store_record_late(struct store *store, const struct store_late_event *events, size_t count,
+                  int64_t timeout_ms, store_record_late_cb *done, void *arg)
+{
+    const char *front[] = { "FCALL", "tollgate_record_many", "1", store->queue_key,
+                            store->keep_ms };
+    size_t used = sizeof front / sizeof front[0];
+    const char **argv = calloc(used + count * LATE_ARGS, sizeof *argv);
+    struct late_numbers *numbers = calloc(count + 1, sizeof *numbers);
+    struct call *call = call_new(store, arg);
+    if (argv == NULL || numbers == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    call->record_late = done;
+    memcpy((void *)argv, (const void *)front, sizeof front);
+    for (size_t i = 0; i < count; i++) {
+        used += add_late_event(&events[i], &numbers[i], argv + used);
+    }
+    redis_link_command(store->link, timeout_ms, (int)used, argv, NULL, on_record_late, call);
+    free(numbers);
+    free((void *)argv);
 }
 
 static void
@@ -194,10 +187,42 @@ read_job(const struct redis_reply *reply, struct store_job *job)
     job->fresh = redis_reply_integer(redis_reply_at(reply, JOB_FRESH)) == 1;
     job->busy_ms = redis_reply_integer(redis_reply_at(reply, JOB_BUSY));
     job->seat = redis_reply_text(redis_reply_at(reply, JOB_SEAT));
-    job->series = redis_reply_integer(redis_reply_at(reply, JOB_SERIES)) == 1;
+    int64_t series = redis_reply_integer(redis_reply_at(reply, JOB_SERIES));
+    job->series = series > 0;
+    job->alone = series == 2;
     job->paid = redis_reply_integer(redis_reply_at(reply, JOB_PAID)) == 1;
     job->guide = redis_reply_integer(redis_reply_at(reply, JOB_GUIDE)) == 1;
     return true;
+}
+
+/* The fields of gate.view in common/redis/gate.lua, in its order; behind them a report has how long
+ * everybody is held. */
+enum {
+    GATE_CAUSE,
+    GATE_NOTE,
+    GATE_TROUBLED,
+    GATE_USED,
+    GATE_LEFT,
+    GATE_THROTTLED,
+    GATE_FIELDS,
+    REPORT_WAIT = GATE_FIELDS,
+    REPORT_FIELDS
+};
+
+static struct store_gate
+read_gate(const struct redis_reply *reply)
+{
+    if (redis_reply_count(reply) < GATE_FIELDS) {
+        return (struct store_gate){ .cause = "", .note = "", .left = -1 };
+    }
+    return (struct store_gate){
+        .cause = redis_reply_text(redis_reply_at(reply, GATE_CAUSE)),
+        .note = redis_reply_text(redis_reply_at(reply, GATE_NOTE)),
+        .troubled = redis_reply_integer(redis_reply_at(reply, GATE_TROUBLED)) == 1,
+        .used = redis_reply_integer(redis_reply_at(reply, GATE_USED)),
+        .left = redis_reply_integer(redis_reply_at(reply, GATE_LEFT)),
+        .throttled = redis_reply_integer(redis_reply_at(reply, GATE_THROTTLED)),
+    };
 }
 
 static void
@@ -215,6 +240,7 @@ finish_take(const struct call *call, const struct redis_reply *reply)
         .next_due_ms = redis_reply_integer(redis_reply_at(reply, 1)),
         .hold = redis_reply_text(redis_reply_at(reply, 3)),
         .hold_ms = redis_reply_integer(redis_reply_at(reply, 4)),
+        .gate = read_gate(redis_reply_at(reply, 5)),
     };
     for (size_t i = 0; i < count; i++) {
         if (read_job(redis_reply_at(jobs, i), &list[batch.count])) {
@@ -233,7 +259,7 @@ on_take(enum redis_result raw, const struct redis_reply *reply, void *arg)
     struct call call = *(struct call *)arg;
     free(arg);
     enum store_result result = store_classify(call.store, raw, reply);
-    if (result == STORE_DONE && redis_reply_count(reply) >= 5) {
+    if (result == STORE_DONE && redis_reply_count(reply) >= 6) {
         finish_take(&call, reply);
     } else {
         call.take(result == STORE_DONE ? STORE_ERROR : result, NULL, call.arg);
@@ -255,6 +281,7 @@ store_take(struct store *store, const char *worker, int64_t number, size_t want,
     add_text(&args, store->lease_ms);
     add_text(&args, store->keep_ms);
     add_text(&args, store->mode);
+    add_gate(&args, store);
     send_call(store, &args, STORE_TIMEOUT_MS, on_take, call);
 }
 
@@ -265,10 +292,11 @@ read_step(const char *word)
         const char *word;
         enum store_step step;
     } STEPS[] = {
-        { "go", STORE_STEP_GO },         { "settled", STORE_STEP_SETTLED },
-        { "look", STORE_STEP_LOOK },     { "retry", STORE_STEP_RETRY },
-        { "queued", STORE_STEP_QUEUED }, { "dead", STORE_STEP_DEAD },
-        { "parked", STORE_STEP_DEAD },
+        { "go", STORE_STEP_GO },           { "settled", STORE_STEP_SETTLED },
+        { "look", STORE_STEP_LOOK },       { "retry", STORE_STEP_RETRY },
+        { "queued", STORE_STEP_QUEUED },   { "dead", STORE_STEP_DEAD },
+        { "parked", STORE_STEP_DEAD },     { "hold", STORE_STEP_HOLD },
+        { "checked", STORE_STEP_CHECKED },
     };
     for (size_t i = 0; i < sizeof STEPS / sizeof STEPS[0]; i++) {
         if (strcmp(word, STEPS[i].word) == 0) {
@@ -286,10 +314,16 @@ on_step(enum redis_result raw, const struct redis_reply *reply, void *arg)
     enum store_result result = store_classify(call.store, raw, reply);
     enum store_step step = STORE_STEP_STALE;
     const char *detail = "";
+    char held[64];
     if (result == STORE_DONE && redis_reply_count(reply) > 0) {
         step = read_step(redis_reply_text(redis_reply_at(reply, 0)));
         if (redis_reply_count(reply) > 1) {
             detail = redis_reply_text(redis_reply_at(reply, 1));
+        }
+        if (step == STORE_STEP_HOLD && redis_reply_count(reply) > 2) {
+            (void)snprintf(held, sizeof held, "%s %s", detail,
+                           redis_reply_text(redis_reply_at(reply, 2)));
+            detail = held;
         }
     } else if (result == STORE_ERROR) {
         detail = redis_reply_text(reply);
@@ -315,12 +349,13 @@ store_begin(struct store *store, const char *id, const char *token, const char *
     add_text(&args, token);
     add_text(&args, call);
     add_text(&args, store->keep_ms);
+    add_gate(&args, store);
     send_step(store, &args, done, arg);
 }
 
 static void
 send_outcome(struct store *store, const struct store_step_of *step, const char *outcome,
-             bool whole_series, store_step_cb *done, void *arg)
+             const char *members, store_step_cb *done, void *arg)
 {
     struct arguments args;
     add_function(&args, store, "tollgate_settle");
@@ -329,22 +364,28 @@ send_outcome(struct store *store, const struct store_step_of *step, const char *
     add_text(&args, outcome);
     add_text(&args, store->keep_ms);
     add_text(&args, step->note);
-    add_text(&args, whole_series ? "series" : "booking");
+    add_text(&args, members != NULL ? "series" : "booking");
     add_text(&args, step->calls);
+    add_text(&args, members != NULL ? members : "");
+    if (step->told != NULL) {
+        add_field(&args, "cancelled_by", step->told->cancelled_by);
+        add_field(&args, "rescheduled_to", step->told->rescheduled_to);
+        add_number_field(&args, "changed_ms", step->told->changed_wall_ms);
+    }
     send_step(store, &args, done, arg);
 }
 
 void
 store_settle(struct store *store, const struct store_step_of *step, enum booking_status outcome,
-             bool whole_series, store_step_cb *done, void *arg)
+             const char *members, store_step_cb *done, void *arg)
 {
-    send_outcome(store, step, booking_status_name(outcome), whole_series, done, arg);
+    send_outcome(store, step, booking_status_name(outcome), members, done, arg);
 }
 
 void
 store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done, void *arg)
 {
-    send_outcome(store, step, "refused", false, done, arg);
+    send_outcome(store, step, "refused", NULL, done, arg);
 }
 
 void
@@ -397,6 +438,61 @@ store_leave(struct store *store, const char *worker, store_step_cb *done, void *
     add_text(&args, worker);
     add_text(&args, store->keep_ms);
     send_step(store, &args, done, arg);
+}
+
+void
+store_reserve(struct store *store, const char *worker, store_step_cb *done, void *arg)
+{
+    struct arguments args;
+    add_function(&args, store, "tollgate_reserve");
+    add_text(&args, worker);
+    add_gate(&args, store);
+    send_step(store, &args, done, arg);
+}
+
+static void
+on_report(enum redis_result raw, const struct redis_reply *reply, void *arg)
+{
+    struct call call = *(struct call *)arg;
+    free(arg);
+    enum store_result result = store_classify(call.store, raw, reply);
+    if (result == STORE_DONE && redis_reply_count(reply) >= REPORT_FIELDS) {
+        const struct store_gate gate = read_gate(reply);
+        call.report(STORE_DONE, &gate, redis_reply_integer(redis_reply_at(reply, REPORT_WAIT)),
+                    call.arg);
+    } else {
+        call.report(result == STORE_DONE ? STORE_ERROR : result, NULL, 0, call.arg);
+    }
+}
+
+/* A number that may be 0; negative is not told. */
+static void
+add_told(struct arguments *args, const char *name, int64_t number)
+{
+    if (number >= 0) {
+        add_text(args, name);
+        add_number(args, number);
+    }
+}
+
+void
+store_report(struct store *store, const struct store_report *report, store_report_cb *done,
+             void *arg)
+{
+    struct call *call = call_new(store, arg);
+    call->report = done;
+    struct arguments args;
+    add_function(&args, store, "tollgate_report");
+    add_text(&args, report->heard);
+    add_gate(&args, store);
+    add_field(&args, "token", report->token);
+    add_field(&args, "id", report->id);
+    add_field(&args, "note", report->note);
+    add_field(&args, "act", report->act ? "yes" : "");
+    add_told(&args, "wait_ms", report->wait_ms);
+    add_told(&args, "remaining", report->remaining);
+    add_told(&args, "reset_ms", report->reset_ms);
+    send_call(store, &args, STORE_TIMEOUT_MS, on_report, call);
 }
 
 void

@@ -1,12 +1,17 @@
 /*
- * What store.c (the connection, the library, the policy) and store_calls.c (the typed calls) share.
- * For these two files only.
+ * What store.c (the connection, the library, the policy), store_calls.c and store_sweep.c (the
+ * typed calls), store_check.c and store_confirm.c share. For these files only.
  */
 #ifndef TOLLGATE_STORE_INTERNAL_H
 #define TOLLGATE_STORE_INTERNAL_H
 
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/queue.h>
 
+#include "common/redis_check.h"
 #include "common/redis_link.h"
 #include "common/store.h"
 
@@ -19,6 +24,17 @@
  */
 enum store_state { AWAY, PREPARING, READY };
 
+/* What is known so far of how Redis is set up, see store_check.c. */
+struct store_check {
+    char version[16];
+    char settings[REDIS_CHECK_SETTINGS][64];
+    bool known[REDIS_CHECK_SETTINGS];
+    const char *said[REDIS_RISKS]; /* what was logged last */
+    bool said_fine;
+};
+
+STAILQ_HEAD(store_confirm_list, store_confirm);
+
 struct store {
     struct redis_link *link;
     struct store_handlers handlers;
@@ -30,15 +46,99 @@ struct store {
     char keep_ms[STORE_NUMBER_SIZE];
     char fresh_ms[STORE_NUMBER_SIZE];
     char lease_ms[STORE_NUMBER_SIZE];
-    const char *mode;  /* decide or observe */
+    const char *mode; /* decide or observe */
+    struct store_gate_of gate;
     char *policy_text; /* NULL: this program brings none */
     char policy_source[16];
     char *policy_error;
+    bool strict;
+    struct store_check check;
+    char wait_replicas[STORE_NUMBER_SIZE];
+    struct store_confirm_list confirms_asked; /* by the WAIT under way */
+    struct store_confirm_list confirms_next;  /* by the next one */
 };
 
 /* What a result means to a caller. A library or policy that is gone was flushed: it is loaded
  * again, and the call certainly did not run. */
 enum store_result store_classify(struct store *store, enum redis_result result,
                                  const struct redis_reply *reply);
+
+/* A new connection: asks Redis how it is set up, and logs and tells what is unsafe. */
+void store_check_start(struct store *store);
+
+#define MAX_ARGS 64
+
+/* The argument list of one FCALL; numbers are formatted into the list's own memory. */
+struct arguments {
+    const char *argv[MAX_ARGS];
+    int count;
+    char numbers[8][STORE_NUMBER_SIZE];
+    size_t numbers_used;
+};
+
+static inline void
+add_text(struct arguments *args, const char *text)
+{
+    if (args->count == MAX_ARGS) {
+        abort(); /* a call with a fixed number of arguments outgrew the list */
+    }
+    args->argv[args->count++] = text;
+}
+
+static inline void
+add_number(struct arguments *args, int64_t number)
+{
+    if (args->numbers_used == sizeof args->numbers / sizeof args->numbers[0]) {
+        abort();
+    }
+    char *text = args->numbers[args->numbers_used++];
+    (void)snprintf(text, STORE_NUMBER_SIZE, "%" PRId64, number);
+    add_text(args, text);
+}
+
+/* A field that the webhook told; the library takes pairs. */
+static inline void
+add_field(struct arguments *args, const char *name, const char *value)
+{
+    if (value != NULL && *value != '\0') {
+        add_text(args, name);
+        add_text(args, value);
+    }
+}
+
+/* The same of a number; 0 is not told. */
+static inline void
+add_number_field(struct arguments *args, const char *name, int64_t number)
+{
+    if (number != 0) {
+        add_text(args, name);
+        add_number(args, number);
+    }
+}
+
+/* The options that name the gate to Cal.com, at the end of a function's arguments. */
+static inline void
+add_gate(struct arguments *args, const struct store *store)
+{
+    const struct store_gate_of *gate = &store->gate;
+    if (gate->name[0] == '\0') {
+        return;
+    }
+    add_field(args, "gate", gate->name);
+    add_number_field(args, "limit", gate->limit);
+    add_field(args, "guard", gate->guard ? "yes" : "");
+    add_number_field(args, "call_ms", gate->call_ms);
+}
+
+static inline void
+add_function(struct arguments *args, const struct store *store, const char *function)
+{
+    args->count = 0;
+    args->numbers_used = 0;
+    add_text(args, "FCALL");
+    add_text(args, function);
+    add_text(args, "1");
+    add_text(args, store->queue_key);
+}
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/sha256.h"
 #include "common/store.h"
+#include "ingest/delivery.h"
 #include "ingest/ingest_metrics.h"
 #include "ingest/signature.h"
 #include "ingest/webhook.h"
@@ -15,6 +16,7 @@
 struct admit {
     const struct config *config;
     struct store *store;
+    struct delivery *delivery;
     struct metrics_shard *metrics;
     struct signature_checker *checker;
     bool has_secrets; /* else, where unsigned ones are allowed, a signature says nothing */
@@ -22,7 +24,7 @@ struct admit {
     struct webhook webhook; /* of the call at work; too large for the stack of a request */
 };
 
-/* One webhook on its way to Redis. */
+/* One webhook on its way to where it is safe. */
 struct pending {
     struct admit *admit;
     admit_done_cb *done;
@@ -31,7 +33,8 @@ struct pending {
 };
 
 struct admit *
-admit_new(const struct config *config, struct store *store, struct metrics_shard *metrics)
+admit_new(const struct config *config, struct store *store, struct delivery *delivery,
+          struct metrics_shard *metrics)
 {
     struct admit *admit = calloc(1, sizeof *admit);
     if (admit == NULL) {
@@ -39,6 +42,7 @@ admit_new(const struct config *config, struct store *store, struct metrics_shard
     }
     admit->config = config;
     admit->store = store;
+    admit->delivery = delivery;
     admit->metrics = metrics;
     admit->checker = signature_checker_new(config->webhook_secret);
     admit->has_secrets = config->webhook_secret[0] != '\0';
@@ -119,20 +123,25 @@ note_malformed(struct admit *admit, const char *body, size_t size)
 }
 
 static void
-admit_on_recorded(enum store_result result, enum store_recorded recorded, void *arg)
+admit_on_delivered(enum delivered result, void *arg)
 {
+    static const struct {
+        enum ingest_metric metric;
+        int status;
+    } ANSWERS[] = {
+        [DELIVERED_QUEUED] = { INGEST_QUEUED, 202 },
+        [DELIVERED_NO_WORK] = { INGEST_NO_WORK, 200 },
+        [DELIVERED_SPOOLED] = { INGEST_SPOOLED, 202 },
+        [DELIVERED_NOT] = { INGEST_UNAVAILABLE, 503 },
+    };
     struct pending pending = *(struct pending *)arg;
     free(arg);
-    int status = 503;
-    if (result == STORE_DONE) {
-        bool queued = recorded == STORE_RECORDED_QUEUED;
-        metrics_add(pending.admit->metrics, queued ? INGEST_QUEUED : INGEST_NO_WORK, 1);
-        status = queued ? 202 : 200;
-    } else {
-        metrics_add(pending.admit->metrics, INGEST_UNAVAILABLE, 1);
-        log_warn("webhook not taken: redis did not record it", log_s("booking", pending.id));
+    metrics_add(pending.admit->metrics, ANSWERS[result].metric, 1);
+    if (result == DELIVERED_NOT) {
+        log_warn("webhook not taken: neither redis nor the spool has it",
+                 log_s("booking", pending.id));
     }
-    pending.done(status, pending.arg);
+    pending.done(ANSWERS[result].status, pending.arg);
 }
 
 /* A booker can make these as long as he likes; the booking is decided without. */
@@ -175,7 +184,7 @@ admit_event(struct admit *admit, admit_done_cb *done, void *arg)
     pending->arg = arg;
     memcpy(pending->id, event->id, sizeof pending->id);
     log_debug("webhook", log_s("booking", event->id), log_s("trigger", admit->webhook.trigger));
-    store_record(admit->store, event, ADMIT_TIMEOUT_MS, admit_on_recorded, pending);
+    delivery_send(admit->delivery, event, admit_on_delivered, pending);
 }
 
 void

@@ -1,13 +1,13 @@
 /*
  * The one place that decides what becomes of a webhook, in this order, because the order is the
- * mechanism: signature over the raw bytes, parse, record and queue in Redis, and only then the
- * answer. One admit belongs to one thread.
+ * mechanism: signature over the raw bytes, parse, record and queue in Redis (or keep on disk until
+ * Redis takes it, see delivery.h), and only then the answer. One admit belongs to one thread.
  *
- *   202  recorded, and a worker will look at the booking
+ *   202  recorded or on disk, and a worker will look at the booking
  *   200  understood, nothing to do (ping, echo, duplicate, ignored trigger or event type)
  *   400  signed, but not JSON or without what the event needs
  *   401  signature missing, malformed or wrong
- *   503  Redis did not take it; Cal.com's retries (where it has any) may come again
+ *   503  neither Redis nor the disk took it; Cal.com's retries (where it has any) may come again
  */
 #ifndef TOLLGATE_ADMIT_H
 #define TOLLGATE_ADMIT_H
@@ -16,19 +16,19 @@
 
 struct admit;
 struct config;
+struct delivery;
 struct metrics_shard;
 struct store;
-
-/* How long Redis may take before the answer is 503. */
-#define ADMIT_TIMEOUT_MS 1000
 
 /* status: an HTTP status of the table above. */
 typedef void admit_done_cb(int status, void *arg);
 
-/* config (its webhook_secret may be changed by admit_reload only), store and metrics must outlive
- * the admit. NULL when memory is out. */
-__attribute__((warn_unused_result)) struct admit *
-admit_new(const struct config *config, struct store *store, struct metrics_shard *metrics);
+/* config (its webhook_secret may be changed by admit_reload only), store, delivery and metrics must
+ * outlive the admit. NULL when memory is out. */
+__attribute__((warn_unused_result)) struct admit *admit_new(const struct config *config,
+                                                            struct store *store,
+                                                            struct delivery *delivery,
+                                                            struct metrics_shard *metrics);
 void admit_free(struct admit *admit);
 
 /* Uses other secrets from now on; "" is none. The old ones stay when memory is out. */

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
@@ -18,9 +17,12 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/store.h"
+#include "common/wakeup.h"
 #include "ingest/admit.h"
 #include "ingest/connections.h"
+#include "ingest/delivery.h"
 #include "ingest/ingest_metrics.h"
+#include "ingest/spool.h"
 
 #define RETRY_AFTER_S "5"
 
@@ -30,6 +32,7 @@
 
 struct http_server {
     const struct config *config;
+    struct spool *spool;
     struct metrics_shard *metrics;
     void (*drained)(void *arg);
     void *arg;
@@ -40,10 +43,11 @@ struct http_server {
     struct evhttp_bound_socket *socket; /* NULL: no longer listening */
     struct connections *connections;
     struct store *store;
+    struct spool_client *spool_client;
+    struct delivery *delivery;
     struct admit *admit;
-    struct event *wake_event;
+    struct wakeup *wakeup; /* another thread asks for something */
     struct accept_guard *accept_guard;
-    int wake_fd; /* eventfd: another thread asks for something */
     atomic_bool ready, drain_wanted, stop_wanted;
     pthread_mutex_t lock; /* guards new_secrets */
     char *new_secrets;
@@ -183,14 +187,9 @@ server_take_secrets(struct http_server *server)
 }
 
 static void
-server_on_wake(evutil_socket_t fd, short what, void *arg)
+server_on_wake(void *arg)
 {
     struct http_server *server = arg;
-    uint64_t count;
-    (void)what;
-    if (read(fd, &count, sizeof count) < 0) {
-        return;
-    }
     server_take_secrets(server);
     if (atomic_load(&server->stop_wanted)) {
         (void)event_base_loopbreak(server->base);
@@ -248,26 +247,31 @@ server_make(struct http_server *server, int listen_fd)
     static const struct store_handlers STORE_HANDLERS = { .ready = server_on_store_ready,
                                                           .away = server_on_store_away };
     server->base = loop_make_base();
-    server->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (server->base == NULL || server->wake_fd < 0) {
+    if (server->base == NULL) {
         return false;
     }
+    server->wakeup = wakeup_new(server->base, server_on_wake, server);
     server->http = evhttp_new(server->base);
     server->store = store_new(server->base, server->config, &STORE_HANDLERS, server);
-    if (server->http == NULL || server->store == NULL) {
+    server->spool_client = spool_client_new(server->spool, server->base);
+    if (server->wakeup == NULL || server->http == NULL || server->store == NULL ||
+        server->spool_client == NULL) {
         return false;
     }
-    server->admit = admit_new(server->config, server->store, server->metrics);
+    const struct delivery_parts delivery_parts = { server->base, server->config, server->store,
+                                                   server->spool, server->spool_client };
+    server->delivery = delivery_new(&delivery_parts);
+    if (server->delivery == NULL) {
+        return false;
+    }
+    server->admit = admit_new(server->config, server->store, server->delivery, server->metrics);
     server->connections = connections_new(server->base, server->http, server->metrics);
-    server->wake_event =
-        event_new(server->base, server->wake_fd, EV_READ | EV_PERSIST, server_on_wake, server);
-    return server->admit != NULL && server->connections != NULL && server->wake_event != NULL &&
-           event_add(server->wake_event, NULL) == 0 && server_listen(server, listen_fd);
+    return server->admit != NULL && server->connections != NULL && server_listen(server, listen_fd);
 }
 
 struct http_server *
-http_server_start(const struct config *config, struct metrics_shard *metrics, int listen_fd,
-                  void (*drained)(void *arg), void *arg)
+http_server_start(const struct config *config, struct spool *spool, struct metrics_shard *metrics,
+                  int listen_fd, void (*drained)(void *arg), void *arg)
 {
     struct http_server *server = calloc(1, sizeof *server);
     if (server == NULL) {
@@ -275,10 +279,10 @@ http_server_start(const struct config *config, struct metrics_shard *metrics, in
         return NULL;
     }
     server->config = config;
+    server->spool = spool;
     server->metrics = metrics;
     server->drained = drained;
     server->arg = arg;
-    server->wake_fd = -1;
     (void)pthread_mutex_init(&server->lock, NULL);
     server->started = server_make(server, listen_fd) &&
                       pthread_create(&server->thread, NULL, server_main, server) == 0;
@@ -287,26 +291,17 @@ http_server_start(const struct config *config, struct metrics_shard *metrics, in
         if (server->socket == NULL) {
             (void)close(listen_fd);
         }
-        http_server_stop(server);
+        http_server_free(server);
         return NULL;
     }
     return server;
-}
-
-static void
-wake(struct http_server *server)
-{
-    const uint64_t one = 1;
-    /* Fails only when the counter is full, and then the thread is about to wake anyway. */
-    ssize_t written = write(server->wake_fd, &one, sizeof one);
-    (void)written;
 }
 
 void
 http_server_drain(struct http_server *server)
 {
     atomic_store(&server->drain_wanted, true);
-    wake(server);
+    wakeup_ring(server->wakeup);
 }
 
 void
@@ -316,7 +311,7 @@ http_server_set_secrets(struct http_server *server, const char *secrets)
     free(server->new_secrets);
     server->new_secrets = strdup(secrets);
     (void)pthread_mutex_unlock(&server->lock);
-    wake(server);
+    wakeup_ring(server->wakeup);
 }
 
 bool
@@ -328,30 +323,36 @@ http_server_is_ready(const struct http_server *server)
 void
 http_server_stop(struct http_server *server)
 {
+    if (server->started) {
+        atomic_store(&server->stop_wanted, true);
+        wakeup_ring(server->wakeup);
+        (void)pthread_join(server->thread, NULL);
+        server->started = false;
+    }
+}
+
+void
+http_server_free(struct http_server *server)
+{
     if (server == NULL) {
         return;
     }
-    if (server->started) {
-        atomic_store(&server->stop_wanted, true);
-        wake(server);
-        (void)pthread_join(server->thread, NULL);
+    /* These first: they end what is pending, which answers requests that evhttp still has. */
+    if (server->delivery != NULL) {
+        delivery_close(server->delivery);
     }
-    /* The store first: it ends what is pending, which answers requests that evhttp still has. */
     store_free(server->store);
+    spool_client_free(server->spool_client);
     accept_guard_free(server->accept_guard);
     if (server->http != NULL) {
         evhttp_free(server->http);
     }
     connections_free(server->connections);
     admit_free(server->admit);
-    if (server->wake_event != NULL) {
-        event_free(server->wake_event);
-    }
+    delivery_free(server->delivery);
+    wakeup_free(server->wakeup);
     if (server->base != NULL) {
         event_base_free(server->base);
-    }
-    if (server->wake_fd >= 0) {
-        (void)close(server->wake_fd);
     }
     free(server->new_secrets);
     (void)pthread_mutex_destroy(&server->lock);

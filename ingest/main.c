@@ -1,11 +1,10 @@
 /*
  * tollgate-ingest: takes Cal.com's webhooks in. Wires threads, admin address and signals together.
  */
-#include <event2/event.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -16,9 +15,12 @@
 #include "common/metrics.h"
 #include "common/program.h"
 #include "common/redis_link.h"
+#include "common/wakeup.h"
 #include "ingest/connections.h"
+#include "ingest/drainer.h"
 #include "ingest/http_server.h"
 #include "ingest/ingest_metrics.h"
+#include "ingest/spool.h"
 
 #define SPARE_DESCRIPTORS 256 /* beside connections: Redis, epoll, logs, admin */
 
@@ -27,11 +29,13 @@ struct ingest {
     struct loop *loop;
     struct metrics *metrics;
     struct admin_http *admin;
+    struct spool *spool;
+    struct drainer *drainer;
     struct http_server **servers;
     size_t server_count;
-    size_t drained;
-    int drained_fd; /* eventfd: a server's thread has drained */
-    struct event *drained_event;
+    atomic_size_t drained; /* servers that have */
+    struct wakeup *drained_wakeup;
+    bool failed; /* stopped because Redis is unsafe: exit status 1 */
 };
 
 static const char *
@@ -51,22 +55,27 @@ static void
 ingest_on_drained(void *arg)
 {
     struct ingest *ingest = arg;
-    const uint64_t one = 1;
-    ssize_t written = write(ingest->drained_fd, &one, sizeof one);
-    (void)written;
+    (void)atomic_fetch_add(&ingest->drained, 1);
+    wakeup_ring(ingest->drained_wakeup);
 }
 
 static void
-ingest_on_drained_event(evutil_socket_t fd, short what, void *arg)
+ingest_on_drained_wakeup(void *arg)
 {
     struct ingest *ingest = arg;
-    uint64_t count = 0;
-    (void)what;
-    if (read(fd, &count, sizeof count) == (ssize_t)sizeof count) {
-        ingest->drained += (size_t)count;
-    }
-    if (ingest->drained >= ingest->server_count) {
+    if (atomic_load(&ingest->drained) >= ingest->server_count) {
         loop_stop(ingest->loop);
+    }
+}
+
+static void
+ingest_on_checked(bool safe, void *arg)
+{
+    struct ingest *ingest = arg;
+    if (!safe && ingest->config.strict && !loop_is_draining(ingest->loop)) {
+        log_error("TOLLGATE_STRICT=yes: stopping because of how redis is set up");
+        ingest->failed = true;
+        loop_drain(ingest->loop);
     }
 }
 
@@ -103,6 +112,18 @@ ingest_on_reload(void *arg)
     config_release(&fresh);
 }
 
+/* Whether webhooks go to Redis directly, on every thread. */
+static bool
+redis_takes_webhooks(const struct ingest *ingest)
+{
+    bool ready = drainer_is_ready(ingest->drainer) && spool_count(ingest->spool) == 0;
+    for (size_t i = 0; i < ingest->server_count; i++) {
+        ready = ready && http_server_is_ready(ingest->servers[i]);
+    }
+    return ready;
+}
+
+/* Whoever sends webhooks here must go on while they are safe. */
 static const char *
 ingest_why_not_ready(void *arg)
 {
@@ -110,18 +131,29 @@ ingest_why_not_ready(void *arg)
     if (loop_is_draining(ingest->loop)) {
         return "draining\n";
     }
-    for (size_t i = 0; i < ingest->server_count; i++) {
-        if (!http_server_is_ready(ingest->servers[i])) {
-            return "redis is away or its library is not loaded\n";
-        }
+    if (!redis_takes_webhooks(ingest) && spool_trouble(ingest->spool) != NULL) {
+        return "neither redis nor the spool takes webhooks\n";
     }
     return NULL;
+}
+
+static const char *
+ingest_how_ready(void *arg)
+{
+    struct ingest *ingest = arg;
+    if (!redis_takes_webhooks(ingest)) {
+        return "ready, but redis is away or behind: webhooks go into the spool\n";
+    }
+    return spool_trouble(ingest->spool) != NULL
+               ? "ready, but the spool would not take webhooks if redis went away\n"
+               : "ready\n";
 }
 
 static char *
 ingest_metrics(void *arg)
 {
     struct ingest *ingest = arg;
+    spool_publish(ingest->spool);
     return metrics_render(ingest->metrics);
 }
 
@@ -177,8 +209,9 @@ start_servers(struct ingest *ingest)
         if (i == 0) {
             listen_bound_address(fd, address);
         }
-        ingest->servers[i] = http_server_start(&ingest->config, metrics_shard(ingest->metrics, i),
-                                               fd, ingest_on_drained, ingest);
+        ingest->servers[i] =
+            http_server_start(&ingest->config, ingest->spool, metrics_shard(ingest->metrics, i), fd,
+                              ingest_on_drained, ingest);
         if (ingest->servers[i] == NULL) {
             return false;
         }
@@ -194,9 +227,11 @@ ingest_start(struct ingest *ingest)
     static const struct loop_handlers LOOP_HANDLERS = { .drain = ingest_on_drain,
                                                         .drain_over = ingest_on_drain_over,
                                                         .reload = ingest_on_reload };
-    static const struct admin_http_handlers ADMIN_HANDLERS = { .why_not_ready =
-                                                                   ingest_why_not_ready,
-                                                               .metrics = ingest_metrics };
+    static const struct admin_http_handlers ADMIN_HANDLERS = {
+        .why_not_ready = ingest_why_not_ready,
+        .how_ready = ingest_how_ready,
+        .metrics = ingest_metrics,
+    };
     if (ingest->config.threads == 0) {
         ingest->config.threads = sysconf(_SC_NPROCESSORS_ONLN);
     }
@@ -208,17 +243,21 @@ ingest_start(struct ingest *ingest)
         log_warn("TOLLGATE_EVENT_TYPES is empty: bookings of every event type are decided");
     }
     raise_descriptor_limit();
-    ingest->drained_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    ingest->metrics =
-        metrics_new(INGEST_METRICS, INGEST_METRIC_COUNT, (size_t)ingest->config.threads);
+    /* A shard more than servers: the spool's. */
+    const size_t threads = (size_t)ingest->config.threads;
+    ingest->metrics = metrics_new(INGEST_METRICS, INGEST_METRIC_COUNT, threads + 1);
     ingest->loop = loop_new(&LOOP_HANDLERS, ingest);
-    if (ingest->drained_fd < 0 || ingest->metrics == NULL || ingest->loop == NULL) {
+    if (ingest->metrics == NULL || ingest->loop == NULL) {
         return false;
     }
-    ingest->drained_event = event_new(loop_base(ingest->loop), ingest->drained_fd,
-                                      EV_READ | EV_PERSIST, ingest_on_drained_event, ingest);
-    if (ingest->drained_event == NULL || event_add(ingest->drained_event, NULL) != 0 ||
-        !start_servers(ingest)) {
+    struct event_base *base = loop_base(ingest->loop);
+    ingest->drained_wakeup = wakeup_new(base, ingest_on_drained_wakeup, ingest);
+    ingest->spool = spool_open(&ingest->config, metrics_shard(ingest->metrics, threads));
+    if (ingest->drained_wakeup == NULL || ingest->spool == NULL) {
+        return false;
+    }
+    ingest->drainer = drainer_new(base, &ingest->config, ingest->spool, ingest_on_checked, ingest);
+    if (ingest->drainer == NULL || !start_servers(ingest)) {
         return false;
     }
     ingest->admin = admin_http_new(loop_base(ingest->loop), ingest->config.admin_listen,
@@ -233,14 +272,15 @@ ingest_release(struct ingest *ingest)
     for (size_t i = 0; i < ingest->server_count; i++) {
         http_server_stop(ingest->servers[i]);
     }
+    spool_stop(ingest->spool);
+    for (size_t i = 0; i < ingest->server_count; i++) {
+        http_server_free(ingest->servers[i]);
+    }
     free((void *)ingest->servers);
     admin_http_free(ingest->admin);
-    if (ingest->drained_event != NULL) {
-        event_free(ingest->drained_event);
-    }
-    if (ingest->drained_fd >= 0) {
-        (void)close(ingest->drained_fd);
-    }
+    drainer_free(ingest->drainer);
+    spool_free(ingest->spool);
+    wakeup_free(ingest->drained_wakeup);
     loop_free(ingest->loop);
     metrics_free(ingest->metrics);
     config_release(&ingest->config);
@@ -257,7 +297,7 @@ main(int argc, char **argv)
         .id = CONFIG_INGEST,
         .find_problem = find_problem,
     };
-    struct ingest ingest = { .drained_fd = -1 };
+    struct ingest ingest = { 0 };
     int status;
     if (!program_start(&PROGRAM, argc, argv, &ingest.config, &status)) {
         return status;
@@ -268,5 +308,5 @@ main(int argc, char **argv)
         log_info("stopped");
     }
     ingest_release(&ingest);
-    return started ? PROGRAM_OK : PROGRAM_FAILED;
+    return started && !ingest.failed ? PROGRAM_OK : PROGRAM_FAILED;
 }

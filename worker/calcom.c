@@ -7,16 +7,19 @@
 
 #include "common/config.h"
 #include "worker/calcom_dialect.h"
+#include "worker/calcom_json.h"
 #include "worker/http_client.h"
 
 #define JSON_DEPTH  32
 #define MAX_HEADERS 5
+#define LIST_BYTES  (8 * 1024 * 1024) /* of a page: a hundred bookings with long notes */
 
 static const char *const CLASS_NAMES[] = {
     [CALCOM_DONE] = "done",           [CALCOM_GONE] = "gone",
     [CALCOM_UNCLEAR] = "unclear",     [CALCOM_UNKNOWN] = "unknown",
     [CALCOM_TRANSIENT] = "transient", [CALCOM_THROTTLED] = "throttled",
     [CALCOM_REFUSED] = "refused",     [CALCOM_CREDENTIALS] = "credentials",
+    [CALCOM_NO_ROUTE] = "no_route",
 };
 
 struct calcom {
@@ -34,8 +37,10 @@ struct calcom {
 struct pending {
     struct calcom *calcom;
     enum calcom_call call;
+    char uid[BOOKING_UID_SIZE];
     char seat[BOOKING_UID_SIZE];
     bool by_seat_route; /* a route that not every API has */
+    calcom_row_cb *row; /* CALCOM_LIST */
     calcom_done_cb *done;
     void *arg;
 };
@@ -155,6 +160,18 @@ calcom_acts_on_series(const struct calcom *calcom)
     return calcom->dialect->acts_on_series;
 }
 
+bool
+calcom_locks_account(const struct calcom *calcom)
+{
+    return calcom->dialect->locks_account;
+}
+
+int64_t
+calcom_usual_limit(const struct calcom *calcom)
+{
+    return calcom->dialect->usual_limit;
+}
+
 /* ---- Reading answers ---- */
 
 struct json_object *
@@ -210,20 +227,25 @@ parse(const char *body)
 }
 
 static bool
-fits(const struct calcom_rule *rule, enum calcom_call call, int status, const char *message)
+fits(const struct calcom_rule *rule, unsigned calls, int status, const char *message)
 {
-    if (status < rule->from || status > rule->to || (rule->calls & 1U << call) == 0) {
+    if (status < rule->from || status > rule->to || (rule->calls & calls) == 0) {
         return false;
     }
     return rule->message == NULL || (message != NULL && strstr(message, rule->message) != NULL);
 }
 
 static enum calcom_class
-classify(const struct calcom_dialect *dialect, enum calcom_call call, int status,
-         const char *message)
+classify(const struct pending *pending, int status, const char *message)
 {
+    const struct calcom_dialect *dialect = pending->calcom->dialect;
+    bool frees = pending->call == CALCOM_DECLINE || pending->call == CALCOM_CANCEL;
+    unsigned calls = 1U << pending->call;
+    if (frees && pending->seat[0] != '\0') {
+        calls |= CALCOM_FREES_SEAT;
+    }
     for (size_t i = 0; i < dialect->rule_count; i++) {
-        if (fits(&dialect->rules[i], call, status, message)) {
+        if (fits(&dialect->rules[i], calls, status, message)) {
             return dialect->rules[i].kind;
         }
     }
@@ -248,6 +270,34 @@ lacks_seat(struct json_object *booking, const char *seat)
     return listed;
 }
 
+/* How each booking of an answer about several stands; a text to be freed, "" for none. What could
+ * not be read back is left out. */
+static char *
+write_members(struct json_object *members)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    size_t count = members != NULL ? json_object_array_length(members) : 0;
+    if (out == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct json_object *booking = json_object_array_get_idx(members, i);
+        const char *uid = calcom_text(booking, "uid"), *word = calcom_text(booking, "status");
+        enum booking_status status;
+        if (uid != NULL && booking_id_is_valid(uid) && word != NULL &&
+            booking_status_parse(word, &status)) {
+            (void)fprintf(out, "%s%s %s", ftell(out) > 0 ? " " : "", uid,
+                          booking_status_name(status));
+        }
+    }
+    if (fclose(out) != 0) {
+        abort();
+    }
+    return text;
+}
+
 /* A success tells how the booking stands: in its body, or, for an act, by being one. What is done
  * to a seat leaves the booking as it is. */
 static void
@@ -255,8 +305,9 @@ read_success(const struct calcom_dialect *dialect, const struct pending *pending
              struct json_object *root, struct calcom_answer *answer)
 {
     enum calcom_call call = pending->call;
-    struct json_object *booking = dialect->find_booking(root);
+    struct json_object *booking = dialect->find_booking(root, pending->uid);
     const char *series = calcom_text(booking, dialect->series_member);
+    calcom_read_fate(dialect, booking, answer);
     (void)snprintf(answer->series, sizeof answer->series, "%s", series != NULL ? series : "");
     bool of_seat = pending->seat[0] != '\0';
     const char *word = of_seat && call != CALCOM_LOOK ? NULL : calcom_text(booking, "status");
@@ -275,6 +326,21 @@ read_success(const struct calcom_dialect *dialect, const struct pending *pending
     answer->status = dialect->outcome[call];
 }
 
+static void
+read_list(const struct pending *pending, struct json_object *root, struct calcom_answer *answer)
+{
+    struct json_object *rows = pending->calcom->dialect->find_rows(root);
+    if (!json_object_is_type(rows, json_type_array)) {
+        answer->kind = CALCOM_TRANSIENT;
+        (void)snprintf(answer->detail, sizeof answer->detail, "the answer is no list of bookings");
+        return;
+    }
+    answer->rows = json_object_array_length(rows);
+    answer->more = answer->rows >= CALCOM_PAGE;
+    calcom_read_rows(pending->calcom->dialect, pending->calcom->config->account_field, rows,
+                     pending->row, pending->arg);
+}
+
 /* v1's errors can repeat the URL, and the key is a part of it. */
 static void
 hide(const char *secret, char *text)
@@ -284,30 +350,39 @@ hide(const char *secret, char *text)
     }
 }
 
-static void
+/* Answers the text of answer->members, to be freed, or NULL. */
+static char *
 read_answer(const struct pending *pending, const struct http_answer *http,
             struct calcom_answer *answer)
 {
+    char *members = NULL;
     struct calcom *calcom = pending->calcom;
     enum calcom_call call = pending->call;
     const struct calcom_dialect *dialect = calcom->dialect;
     struct json_object *root = parse(http->body);
     const char *message = dialect->find_message(root);
     answer->http_status = http->status;
-    answer->kind = classify(dialect, call, http->status, message);
+    answer->kind = classify(pending, http->status, message);
     char text[4 * CALCOM_DETAIL_SIZE]; /* longer, so that no half of a key stands at its end */
     (void)snprintf(text, sizeof text, "%s answered %d%s%s", calcom_call_name(call), http->status,
                    message != NULL ? ": " : "", message != NULL ? message : "");
     hide(calcom->key, text);
     (void)snprintf(answer->detail, sizeof answer->detail, "%.*s", CALCOM_DETAIL_SIZE - 1, text);
-    if (answer->kind == CALCOM_DONE) {
+    if (answer->kind == CALCOM_DONE && call == CALCOM_LIST) {
+        read_list(pending, root, answer);
+    } else if (answer->kind == CALCOM_DONE && call != CALCOM_ME) {
+        members = write_members(dialect->find_members(root));
+        answer->members = members;
         read_success(dialect, pending, root, answer);
     }
-    if (http->status == 404 && answer->kind == CALCOM_CREDENTIALS && pending->by_seat_route) {
+    /* Only Cal.com itself says it like this; a proxy before it may answer 404 to anything. */
+    if (http->status == 404 && pending->by_seat_route && message != NULL &&
+        strstr(message, "Cannot POST") != NULL) {
         calcom->no_seat_routes = true;
         answer->again = true;
     }
     (void)json_object_put(root);
+    return members;
 }
 
 static void
@@ -315,14 +390,22 @@ calcom_on_answer(const struct http_answer *http, void *arg)
 {
     struct pending pending = *(struct pending *)arg;
     free(arg);
-    struct calcom_answer answer = { .retry_after_ms =
-                                        http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000 };
+    struct calcom_answer answer = {
+        .retry_after_ms = http->retry_after_s < 0 ? -1 : http->retry_after_s * 1000,
+        .remaining = http->remaining,
+        .limit = http->limit,
+        .reset_ms = http->reset_s < 0 ? -1 : http->reset_s * 1000,
+        .by_seat_route = pending.by_seat_route,
+        .members = "",
+    };
+    char *members = NULL;
     switch (http->result) {
     case HTTP_ANSWERED:
-        read_answer(&pending, http, &answer);
+        members = read_answer(&pending, http, &answer);
         break;
     case HTTP_NOT_SENT:
         answer.kind = CALCOM_TRANSIENT;
+        answer.late = http->late;
         break;
     case HTTP_UNKNOWN:
         answer.kind = CALCOM_UNKNOWN;
@@ -334,36 +417,14 @@ calcom_on_answer(const struct http_answer *http, void *arg)
                        calcom_call_name(pending.call), http->error);
     }
     pending.done(&answer, pending.arg);
+    free(members);
 }
 
-bool
-calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_subject *subject,
-            calcom_done_cb *done, void *arg)
+/* Sends what is written. */
+static void
+send_written(struct calcom *calcom, struct calcom_written *written, int64_t send_by_mono_ms,
+             struct pending *pending)
 {
-    struct calcom_written *written = calloc(1, sizeof *written);
-    struct pending *pending = calloc(1, sizeof *pending);
-    if (written == NULL || pending == NULL) {
-        abort(); /* a completion must not be lost */
-    }
-    *pending = (struct pending){ .calcom = calcom, .call = call, .done = done, .arg = arg };
-    (void)snprintf(pending->seat, sizeof pending->seat, "%s", subject->seat);
-    pending->by_seat_route = subject->seat[0] != '\0' && !calcom->no_seat_routes &&
-                             (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);
-    const struct calcom_parts parts = {
-        .call = call,
-        .base_url = calcom->base_url,
-        .key = calcom->key,
-        .id = subject->id,
-        .uid = subject->uid,
-        .reason = subject->reason,
-        .seat = subject->seat,
-        .seat_routes = !calcom->no_seat_routes,
-    };
-    if (!calcom->dialect->write(&parts, written)) {
-        free(written);
-        free(pending);
-        return false;
-    }
     const char *headers[MAX_HEADERS] = { "Accept: application/json" };
     size_t count = 1;
     if (written->body[0] != '\0') {
@@ -379,9 +440,77 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         .body = written->body[0] != '\0' ? written->body : NULL,
         .headers = headers,
         .timeout_ms = calcom->config->calcom_timeout_ms,
+        .answer_bytes = pending->call == CALCOM_LIST ? LIST_BYTES : HTTP_ANSWER_BYTES,
+        .send_by_mono_ms = send_by_mono_ms,
     };
     http_client_send(calcom->http, &request, calcom_on_answer, pending);
     explicit_bzero(written->url, sizeof written->url);
+}
+
+/* Writes and sends; `pending` is copied. False when the call cannot be written. */
+static bool
+send_parts(struct calcom *calcom, const struct calcom_parts *parts, int64_t send_by_mono_ms,
+           const struct pending *pending)
+{
+    struct calcom_written *written = calloc(1, sizeof *written);
+    struct pending *kept = calloc(1, sizeof *kept);
+    if (written == NULL || kept == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    *kept = *pending;
+    bool fits = calcom->dialect->write(parts, written);
+    if (fits) {
+        send_written(calcom, written, send_by_mono_ms, kept);
+    } else {
+        free(kept);
+    }
     free(written);
-    return true;
+    return fits;
+}
+
+bool
+calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_subject *subject,
+            calcom_done_cb *done, void *arg)
+{
+    struct pending pending = { .calcom = calcom, .call = call, .done = done, .arg = arg };
+    (void)snprintf(pending.uid, sizeof pending.uid, "%s", subject->uid);
+    (void)snprintf(pending.seat, sizeof pending.seat, "%s", subject->seat);
+    pending.by_seat_route = subject->seat[0] != '\0' && calcom->dialect->seat_routes &&
+                            !calcom->no_seat_routes &&
+                            (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);
+    const struct calcom_parts parts = {
+        .call = call,
+        .base_url = calcom->base_url,
+        .key = calcom->key,
+        .id = subject->id,
+        .uid = subject->uid,
+        .reason = subject->reason,
+        .seat = subject->seat,
+        .by_seat_route = pending.by_seat_route,
+    };
+    return send_parts(calcom, &parts, subject->send_by_mono_ms, &pending);
+}
+
+bool
+calcom_lists_all(const struct calcom *calcom)
+{
+    return calcom->dialect->lists_all;
+}
+
+bool
+calcom_ask_list(struct calcom *calcom, const struct calcom_list *list, int64_t send_by_mono_ms,
+                calcom_row_cb *row, calcom_done_cb *done, void *arg)
+{
+    const struct pending pending = {
+        .calcom = calcom, .call = CALCOM_LIST, .row = row, .done = done, .arg = arg
+    };
+    const struct calcom_parts parts = { .call = CALCOM_LIST,
+                                        .base_url = calcom->base_url,
+                                        .key = calcom->key,
+                                        .id = "",
+                                        .uid = "",
+                                        .reason = "",
+                                        .seat = "",
+                                        .list = list };
+    return send_parts(calcom, &parts, send_by_mono_ms, &pending);
 }

@@ -13,6 +13,8 @@
 #define CALCOM_URL_SIZE  4096
 #define CALCOM_BODY_SIZE 4096
 
+#define CALCOM_PAGE_TEXT "100" /* CALCOM_PAGE */
+
 struct json_object;
 
 /* The parts of one call. */
@@ -21,8 +23,9 @@ struct calcom_parts {
     const char *base_url; /* without a slash at the end */
     const char *key;
     const char *id, *uid, *reason;
-    const char *seat; /* "": none */
-    bool seat_routes; /* the API may have routes that act on single seats */
+    const char *seat;               /* "": none */
+    bool by_seat_route;             /* the route that acts on this seat alone */
+    const struct calcom_list *list; /* CALCOM_LIST */
 };
 
 struct calcom_written {
@@ -31,34 +34,51 @@ struct calcom_written {
     char body[CALCOM_BODY_SIZE]; /* "": none */
 };
 
-#define CALCOM_ANY   0xfU
+#define CALCOM_ANY   0x3fU
 #define CALCOM_ACTS  (1U << CALCOM_CONFIRM | 1U << CALCOM_DECLINE | 1U << CALCOM_CANCEL)
 #define CALCOM_LOOKS (1U << CALCOM_LOOK)
+/* Declining or cancelling one seat, beside the call itself. */
+#define CALCOM_FREES_SEAT (1U << (CALCOM_LIST + 1))
+#define CALCOM_ASKS       (1U << CALCOM_ME | 1U << CALCOM_LIST) /* about no booking */
 
 /* A row of a dialect's table: the first that fits counts. */
 struct calcom_rule {
     int from, to;   /* HTTP status */
-    unsigned calls; /* a set of 1 << enum calcom_call */
+    unsigned calls; /* a set of 1 << enum calcom_call and CALCOM_FREES_SEAT */
     enum calcom_class kind;
     const char *message; /* a part of the error's message; NULL: any. "": any, in an answer of
                             Cal.com's own form (something before it may answer 404 as well) */
+};
+
+/* How the members of a listed booking are named. */
+struct calcom_row_names {
+    const char *start, *end, *event_type, *created, *answers, *reschedule_uid;
 };
 
 struct calcom_dialect {
     const char *name; /* the last segment of the URL's path */
     bool confirm_is_harmless;
     bool acts_on_series;
-    bool bearer; /* the key goes into a header, with the API version beside it */
+    bool locks_account;
+    int64_t usual_limit; /* calls per minute */
+    bool lists_all;      /* a list has the pending and the accepted ones together (v1) */
+    bool seat_routes;    /* confirm and decline may have routes that act on single seats */
+    bool bearer;         /* the key goes into a header, with the API version beside it */
     const struct calcom_rule *rules;
     size_t rule_count;
     /* What a successful call leaves behind when the answer does not say it itself. */
-    enum booking_status outcome[4];
+    enum booking_status outcome[CALCOM_LIST + 1];
     /* False when the parts do not fit or the booking has no name in this dialect. */
     bool (*write)(const struct calcom_parts *parts, struct calcom_written *written);
-    /* The booking of a successful answer, or NULL. */
-    struct json_object *(*find_booking)(struct json_object *root);
-    /* Where a booking names the series that it is in. */
-    const char *series_member;
+    /* The booking of a successful answer, or NULL; of several, the one with this uid. */
+    struct json_object *(*find_booking)(struct json_object *root, const char *uid);
+    /* The bookings of a successful answer about several, or NULL; an array. */
+    struct json_object *(*find_members)(struct json_object *root);
+    /* Where a booking names the series that it is in, and what else may have become of it. */
+    const char *series_member, *cancelled_by, *rescheduled_to, *changed;
+    /* The rows of a list, an array; or NULL. */
+    struct json_object *(*find_rows)(struct json_object *root);
+    struct calcom_row_names row;
     /* The error text of another answer, or NULL. */
     const char *(*find_message)(struct json_object *root);
 };

@@ -14,16 +14,17 @@
 
 static const struct calcom_rule RULES[] = {
     { 200, 299, CALCOM_ANY, CALCOM_DONE, NULL },
-    { 300, 399, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* the URL is not the API's */
+    { 429, 429, CALCOM_ANY, CALCOM_THROTTLED, NULL },
+    { 500, 599, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
+    { 408, 408, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
+    { 300, 399, CALCOM_ANY, CALCOM_NO_ROUTE, NULL },    /* the URL is not the API's */
+    { 0, 999, CALCOM_ASKS, CALCOM_CREDENTIALS, NULL },  /* the key opens nothing */
     { 400, 400, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },    /* "has already been cancelled" */
     { 401, 401, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* no key, wrong key, no licence */
     { 403, 404, CALCOM_LOOKS, CALCOM_GONE, "" },
     { 403, 404, CALCOM_ACTS, CALCOM_UNCLEAR, "" },
-    { 403, 405, CALCOM_ANY, CALCOM_CREDENTIALS, NULL }, /* not Cal.com's own answer */
+    { 403, 405, CALCOM_ANY, CALCOM_NO_ROUTE, NULL }, /* not Cal.com's own answer */
     { 409, 409, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
-    { 429, 429, CALCOM_ANY, CALCOM_THROTTLED, NULL },
-    { 500, 599, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
-    { 408, 408, CALCOM_ANY, CALCOM_TRANSIENT, NULL },
     { 0, 999, CALCOM_LOOKS, CALCOM_TRANSIENT, NULL },
     { 0, 999, CALCOM_ACTS, CALCOM_UNCLEAR, NULL },
 };
@@ -43,16 +44,17 @@ read_number(const char *id, char *number, size_t size)
 static bool
 v1_write(const struct calcom_parts *parts, struct calcom_written *written)
 {
-    char number[24], key[512], reason[3 * 512];
+    char number[24] = "", key[512], reason[3 * 512];
+    bool of_booking = parts->call != CALCOM_ME && parts->call != CALCOM_LIST;
     bool frees = parts->call == CALCOM_DECLINE || parts->call == CALCOM_CANCEL;
-    if (!read_number(parts->id, number, sizeof number) ||
+    if ((of_booking && !read_number(parts->id, number, sizeof number)) ||
         !http_encode(parts->key, key, sizeof key) ||
         !http_encode(parts->reason, reason, sizeof reason) ||
         (frees && parts->seat[0] != '\0')) { /* it would cancel everybody's seat */
         return false;
     }
     written->body[0] = '\0';
-    const char *path = "", *query = "";
+    const char *room = "bookings/", *path = "", *query = "";
     switch (parts->call) {
     case CALCOM_LOOK:
         written->method = HTTP_METHOD_GET;
@@ -67,17 +69,41 @@ v1_write(const struct calcom_parts *parts, struct calcom_written *written)
         path = "/cancel";
         query = "&cancellationReason=";
         break;
+    case CALCOM_ME:
+        written->method = HTTP_METHOD_GET;
+        room = "me";
+        break;
+    case CALCOM_LIST:
+        written->method = HTTP_METHOD_GET;
+        room = "bookings";
+        query = "&status=upcoming&take=" CALCOM_PAGE_TEXT "&page=";
+        (void)snprintf(reason, sizeof reason, "%zu", parts->list->skip / CALCOM_PAGE + 1);
+        break;
     }
     int length =
-        snprintf(written->url, sizeof written->url, "%s/bookings/%s%s?apiKey=%s%s%s",
-                 parts->base_url, number, path, key, query, query[0] != '\0' ? reason : "");
+        snprintf(written->url, sizeof written->url, "%s/%s%s%s?apiKey=%s%s%s", parts->base_url,
+                 room, number, path, key, query, query[0] != '\0' ? reason : "");
     return length > 0 && (size_t)length < sizeof written->url;
 }
 
 static struct json_object *
-v1_find_booking(struct json_object *root)
+v1_find_booking(struct json_object *root, const char *uid)
 {
+    (void)uid; /* never several */
     return calcom_member(root, "booking");
+}
+
+static struct json_object *
+v1_find_members(struct json_object *root)
+{
+    (void)root;
+    return NULL;
+}
+
+static struct json_object *
+v1_find_rows(struct json_object *root)
+{
+    return calcom_member(root, "bookings");
 }
 
 static const char *
@@ -90,6 +116,8 @@ v1_find_message(struct json_object *root)
 const struct calcom_dialect CALCOM_V1 = {
     .name = "v1",
     .confirm_is_harmless = true,
+    .locks_account = true,
+    .usual_limit = 25, /* Cal.com: 30 */
     .bearer = false,
     .rules = RULES,
     .rule_count = sizeof RULES / sizeof RULES[0],
@@ -98,6 +126,13 @@ const struct calcom_dialect CALCOM_V1 = {
                  [CALCOM_CANCEL] = STATUS_CANCELLED },
     .write = v1_write,
     .find_booking = v1_find_booking,
+    .find_members = v1_find_members,
+    .find_rows = v1_find_rows,
+    .row = { "startTime", "endTime", "eventTypeId", "createdAt", "responses", "fromReschedule" },
     .series_member = "recurringEventId",
+    .cancelled_by = "cancelledBy",
+    .rescheduled_to = "rescheduledToUid",
+    .changed = "updatedAt",
+    .lists_all = true,
     .find_message = v1_find_message,
 };

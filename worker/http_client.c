@@ -27,10 +27,11 @@ struct transfer {
     http_done_cb *done;
     void *arg;
     char *body;
-    size_t body_size;
+    size_t body_size, answer_bytes;
     int sends; /* how often libcurl began to write the request */
-    bool too_long;
-    int64_t retry_after_s;
+    bool too_long, late;
+    int64_t send_by_mono_ms; /* 0: at any time */
+    int64_t retry_after_s, remaining, limit, reset_s;
 };
 
 LIST_HEAD(transfer_list, transfer);
@@ -64,12 +65,18 @@ transfer_finish(struct transfer *transfer, CURLcode code)
         .status = (int)status,
         .body = transfer->body != NULL ? transfer->body : "",
         .error = "",
+        .late = transfer->late,
         .retry_after_s = transfer->retry_after_s,
+        .remaining = transfer->remaining,
+        .limit = transfer->limit,
+        .reset_s = transfer->reset_s,
     };
     if (code != CURLE_OK) {
         answer.result = transfer->sends > 0 ? HTTP_UNKNOWN : HTTP_NOT_SENT;
         answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
-        answer.error = transfer->too_long ? "the answer is too long" : curl_easy_strerror(code);
+        answer.error = transfer->too_long ? "the answer is too long"
+                       : transfer->late   ? "the connection took too long"
+                                          : curl_easy_strerror(code);
     }
     transfer->done(&answer, transfer->arg);
     transfer_free(transfer);
@@ -82,7 +89,7 @@ transfer_on_body(char *bytes, size_t one, size_t count, void *arg)
 {
     struct transfer *transfer = arg;
     (void)one; /* always 1 */
-    if (transfer->body_size + count > HTTP_ANSWER_BYTES) {
+    if (transfer->body_size + count > transfer->answer_bytes) {
         transfer->too_long = true;
         return 0;
     }
@@ -120,27 +127,65 @@ read_delay_s(const char *value)
     return number < DELAY_MAX_S ? number : DELAY_MAX_S;
 }
 
+/* A count; -1 for anything else. */
+static int64_t
+read_count(const char *value)
+{
+    char *end;
+    long long number = strtoll(value, &end, 10);
+    return end != value && number >= 0 && number < INT32_MAX ? number : -1;
+}
+
+/* What stands behind a header's name, or NULL when the line is another header's. Cal.com v1 writes
+ * X-RateLimit-Reset, v2 X-RateLimit-Reset-Default. */
+static const char *
+value_of(const char *line, const char *name, bool may_go_on)
+{
+    size_t length = strlen(name);
+    if (strncasecmp(line, name, length) != 0) {
+        return NULL;
+    }
+    const char *at = line + length;
+    if (may_go_on && *at == '-') {
+        at += strcspn(at, ": \t\r\n");
+    }
+    return *at == ':' ? at + 1 + strspn(at + 1, " \t") : NULL;
+}
+
+/* Of several headers the one counts that allows less. */
+static void
+read_limits(struct transfer *transfer, const char *line)
+{
+    const char *value = value_of(line, "X-RateLimit-Remaining", true);
+    int64_t count = value != NULL ? read_count(value) : -1;
+    if (count >= 0 && (transfer->remaining < 0 || count < transfer->remaining)) {
+        transfer->remaining = count;
+    }
+    value = value_of(line, "X-RateLimit-Limit", true);
+    count = value != NULL ? read_count(value) : -1;
+    if (count >= 0 && (transfer->limit < 0 || count < transfer->limit)) {
+        transfer->limit = count;
+    }
+    const char *reset = value_of(line, "X-RateLimit-Reset", true);
+    value = reset != NULL ? reset : value_of(line, "Retry-After", false);
+    int64_t delay_s = value != NULL ? read_delay_s(value) : -1;
+    if (delay_s > transfer->retry_after_s) {
+        transfer->retry_after_s = delay_s;
+    }
+    if (reset != NULL && delay_s > transfer->reset_s) {
+        transfer->reset_s = delay_s;
+    }
+}
+
 static size_t
 transfer_on_header(char *bytes, size_t one, size_t count, void *arg)
 {
-    /* Cal.com v1 writes X-RateLimit-Reset, v2 X-RateLimit-Reset-Default; proxies Retry-After. */
-    static const char *const NAMES[] = { "Retry-After:", "X-RateLimit-Reset:",
-                                         "X-RateLimit-Reset-Default:" };
-    struct transfer *transfer = arg;
     char line[128];
     (void)one;
     size_t length = count < sizeof line - 1 ? count : sizeof line - 1;
     memcpy(line, bytes, length);
     line[length] = '\0';
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
-        size_t name = strlen(NAMES[i]);
-        if (strncasecmp(line, NAMES[i], name) == 0) {
-            int64_t delay_s = read_delay_s(line + name + strspn(line + name, " \t"));
-            if (delay_s > transfer->retry_after_s) {
-                transfer->retry_after_s = delay_s;
-            }
-        }
-    }
+    read_limits(arg, line);
     return count;
 }
 
@@ -151,6 +196,11 @@ transfer_on_send(void *arg, char *peer, char *local, int peer_port, int local_po
 {
     struct transfer *transfer = arg;
     (void)peer, (void)local, (void)peer_port, (void)local_port;
+    if (transfer->sends == 0 && transfer->send_by_mono_ms > 0 &&
+        clock_mono_ms() > transfer->send_by_mono_ms) {
+        transfer->late = true;
+        return CURL_PREREQFUNC_ABORT;
+    }
     transfer->sends++;
     return transfer->sends == 1 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
@@ -341,7 +391,9 @@ http_client_send(struct http_client *client, const struct http_request *request,
     transfer->client = client;
     transfer->done = done;
     transfer->arg = arg;
-    transfer->retry_after_s = -1;
+    transfer->answer_bytes = request->answer_bytes;
+    transfer->send_by_mono_ms = request->send_by_mono_ms;
+    transfer->retry_after_s = transfer->remaining = transfer->limit = transfer->reset_s = -1;
     LIST_INSERT_HEAD(&client->transfers, transfer, next);
     transfer->easy = curl_easy_init();
     if (transfer->easy == NULL || !set_headers(transfer, request->headers)) {

@@ -15,7 +15,7 @@
 struct event_base;
 struct http_client;
 
-#define HTTP_ANSWER_BYTES (256 * 1024) /* of a body; a longer one ends as HTTP_UNKNOWN */
+#define HTTP_ANSWER_BYTES (256 * 1024) /* of a usual body */
 
 enum http_method { HTTP_METHOD_GET, HTTP_METHOD_POST, HTTP_METHOD_PATCH, HTTP_METHOD_DELETE };
 
@@ -25,6 +25,8 @@ struct http_request {
     const char *body;           /* JSON; NULL: none */
     const char *const *headers; /* "Name: value", ended by NULL */
     int64_t timeout_ms;         /* for all of it */
+    size_t answer_bytes;        /* a longer body ends as HTTP_UNKNOWN */
+    int64_t send_by_mono_ms;    /* after that it is not written any more; 0: at any time */
 };
 
 enum http_result {
@@ -39,8 +41,12 @@ struct http_answer {
     const char *body;  /* NUL-terminated, never NULL */
     const char *error; /* not ANSWERED: what went wrong; holds no URL */
     bool timed_out;    /* UNKNOWN: the server may still be at it */
+    bool late;         /* NOT_SENT: send_by_mono_ms had passed */
     /* Seconds to wait, of Retry-After or X-RateLimit-Reset[-Default]; -1: not told. */
     int64_t retry_after_s;
+    /* Calls left and allowed, of X-RateLimit-Remaining and -Limit (plain, or with something behind,
+     * as -Default), and for how many seconds that counts; -1: not told. */
+    int64_t remaining, limit, reset_s;
 };
 
 /* The answer is valid during the call only. */

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/config.h"
@@ -19,6 +20,7 @@
 #define WORKER_NAME_SIZE 24
 #define AGAIN_MS         500 /* after a take that failed */
 #define NOT_DUE          INT64_MAX
+#define BREAKER_POLL_MS  2000 /* another worker's probe may close the breaker at any time */
 
 struct intake {
     struct intake_parts parts;
@@ -29,6 +31,7 @@ struct intake {
     struct event *due_timer;
     int64_t due_mono_ms;        /* when the timer is set for */
     int64_t take_number;        /* of the take in flight, or of the next one */
+    int64_t asked_mono_ms;      /* when it was first asked for; 0: not yet */
     int64_t held_until_mono_ms; /* Redis said that nothing can be taken before */
     bool taking;
     bool empty; /* the last take found less than it wanted */
@@ -57,19 +60,29 @@ static void
 accept_batch(struct intake *intake, const struct store_batch *batch)
 {
     const struct intake_parts *parts = &intake->parts;
+    int64_t asked_mono_ms = intake->asked_mono_ms;
+    intake->asked_mono_ms = 0;
     metrics_set(parts->metrics, WORKER_WAITING, batch->left);
     intake->empty = batch->left == 0;
     if (batch->next_due_ms >= 0) {
         set_due(intake, batch->next_due_ms);
     }
-    intake->held_until_mono_ms = clock_mono_ms() + batch->hold_ms;
+    int64_t hold_ms = batch->hold_ms;
+    if (*batch->gate.cause != '\0' && hold_ms > BREAKER_POLL_MS) {
+        hold_ms = BREAKER_POLL_MS;
+    }
+    intake->held_until_mono_ms = clock_mono_ms() + hold_ms;
     for (size_t i = 0; i < batch->count; i++) {
         const struct store_job *job = &batch->jobs[i];
         if (intake->draining) {
             store_give_back(parts->store, job->id, job->token, intake_on_given_back, NULL);
         } else {
-            settler_take(parts->settler, job);
+            settler_take(parts->settler, job, asked_mono_ms);
         }
+    }
+    governor_see(parts->governor, &batch->gate, batch->hold);
+    if (strcmp(batch->hold, "probe") == 0) {
+        governor_probe(parts->governor);
     }
 }
 
@@ -95,8 +108,7 @@ count_room(const struct intake *intake)
     const struct intake_parts *parts = &intake->parts;
     size_t busy = settler_count(parts->settler);
     size_t most = (size_t)parts->config->concurrency;
-    return governor_allowance(parts->governor, busy < most ? most - busy : 0, busy,
-                              clock_mono_ms());
+    return busy < most ? most - busy : 0;
 }
 
 static void
@@ -121,11 +133,7 @@ intake_kick(struct intake *intake)
         return;
     }
     size_t room = count_room(intake);
-    int64_t now_mono_ms = clock_mono_ms();
-    int64_t held_ms = governor_wait_ms(parts->governor, now_mono_ms);
-    if (intake->held_until_mono_ms - now_mono_ms > held_ms) {
-        held_ms = intake->held_until_mono_ms - now_mono_ms;
-    }
+    int64_t held_ms = intake->held_until_mono_ms - clock_mono_ms();
     if (held_ms > 0) {
         set_due(intake, held_ms);
         return;
@@ -140,6 +148,9 @@ intake_kick(struct intake *intake)
         return;
     }
     intake->taking = true;
+    if (intake->asked_mono_ms == 0) {
+        intake->asked_mono_ms = clock_mono_ms();
+    }
     store_take(parts->store, intake->worker, intake->take_number, room, intake_on_taken, intake);
 }
 
@@ -208,6 +219,14 @@ void
 intake_due_in(struct intake *intake, long delay_ms)
 {
     set_due(intake, delay_ms);
+}
+
+void
+intake_recheck(struct intake *intake)
+{
+    intake->held_until_mono_ms = 0;
+    intake->empty = false;
+    intake_kick(intake);
 }
 
 void

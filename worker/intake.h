@@ -38,6 +38,9 @@ const char *intake_worker(const struct intake *intake);
 /* The store is ready, a booking was put down, or something else made room: go on. */
 void intake_kick(struct intake *intake);
 
+/* Whether calls to Cal.com may go out has changed: asks again. */
+void intake_recheck(struct intake *intake);
+
 /* A booking is due in delay_ms. */
 void intake_due_in(struct intake *intake, long delay_ms);
 

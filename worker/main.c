@@ -19,6 +19,7 @@
 #include "worker/http_client.h"
 #include "worker/intake.h"
 #include "worker/settle.h"
+#include "worker/sweep.h"
 #include "worker/worker_metrics.h"
 
 #define POLICY_BYTES (64 * 1024)
@@ -31,9 +32,10 @@ struct worker {
     struct store *store;
     struct http_client *http;
     struct calcom *calcom;
-    struct governor governor;
+    struct governor *governor;
     struct settler *settler;
     struct intake *intake;
+    struct sweep *sweep;
     bool worked; /* was ready once: from then on a wrong policy file stops nothing */
     bool failed; /* stopped because it cannot work: exit status 1 */
 };
@@ -88,6 +90,18 @@ worker_on_store_ready(void *arg)
     }
     worker->worked = true;
     intake_kick(worker->intake);
+    sweep_start(worker->sweep);
+}
+
+static void
+worker_on_checked(bool safe, void *arg)
+{
+    struct worker *worker = arg;
+    if (!safe && worker->config.strict && !loop_is_draining(worker->loop)) {
+        log_error("TOLLGATE_STRICT=yes: stopping because of how redis is set up");
+        worker->failed = true;
+        loop_drain(worker->loop);
+    }
 }
 
 static void
@@ -95,6 +109,13 @@ worker_on_put_down(void *arg)
 {
     struct worker *worker = arg;
     intake_kick(worker->intake);
+}
+
+static void
+worker_on_gate_changed(void *arg)
+{
+    struct worker *worker = arg;
+    intake_recheck(worker->intake);
 }
 
 static void
@@ -115,6 +136,7 @@ static void
 worker_on_drain(void *arg)
 {
     struct worker *worker = arg;
+    sweep_stop(worker->sweep);
     intake_drain(worker->intake);
 }
 
@@ -136,6 +158,7 @@ worker_on_reload(void *arg)
         return;
     }
     calcom_set_key(worker->calcom, fresh.calcom_api_key);
+    governor_set_key(worker->governor, fresh.calcom_api_key);
     if (!give_policy(worker->store, worker->config.policy_file)) {
         log_error("the policy stays as it is");
     }
@@ -149,7 +172,10 @@ worker_why_not_ready(void *arg)
     if (loop_is_draining(worker->loop)) {
         return "draining\n";
     }
-    return store_is_ready(worker->store) ? NULL : "redis is away or its library is not loaded\n";
+    if (!store_is_ready(worker->store)) {
+        return "redis is away or its library is not loaded\n";
+    }
+    return governor_problem(worker->governor);
 }
 
 static char *
@@ -162,13 +188,15 @@ worker_metrics(void *arg)
 static bool
 make_parts(struct worker *worker)
 {
-    static const struct store_handlers STORE_HANDLERS = { .ready = worker_on_store_ready };
+    static const struct store_handlers STORE_HANDLERS = { .ready = worker_on_store_ready,
+                                                          .checked = worker_on_checked };
     static const struct settler_handlers SETTLER_HANDLERS = { .put_down = worker_on_put_down,
                                                               .due = worker_on_due };
     struct event_base *base = loop_base(worker->loop);
     struct metrics_shard *metrics = metrics_shard(worker->metrics, 0);
     worker->store = store_new(base, &worker->config, &STORE_HANDLERS, worker);
-    worker->http = http_client_new(base, (long)worker->config.concurrency);
+    /* Two more than bookings in hand: /me and the sweep must not wait for them. */
+    worker->http = http_client_new(base, (long)worker->config.concurrency + 2);
     if (worker->store == NULL || worker->http == NULL) {
         return false;
     }
@@ -176,17 +204,32 @@ make_parts(struct worker *worker)
     if (worker->calcom == NULL || !give_policy(worker->store, worker->config.policy_file)) {
         return false;
     }
+    const struct governor_parts governor_parts = { &worker->config, worker->store, worker->calcom,
+                                                   metrics };
+    worker->governor = governor_new(&governor_parts, worker_on_gate_changed, worker);
+    if (worker->governor == NULL) {
+        return false;
+    }
     const struct settler_parts settler_parts = { base, worker->store, worker->calcom,
-                                                 &worker->governor, metrics };
+                                                 worker->governor, metrics };
     worker->settler = settler_new(&settler_parts, &SETTLER_HANDLERS, worker);
     if (worker->settler == NULL) {
         return false;
     }
     const struct intake_parts intake_parts = {
-        base, &worker->config, worker->store, worker->settler, &worker->governor, metrics
+        base, &worker->config, worker->store, worker->settler, worker->governor, metrics
     };
     worker->intake = intake_new(&intake_parts, worker_on_drained, worker);
-    return worker->intake != NULL;
+    if (worker->intake == NULL) {
+        return false;
+    }
+    const char *name = intake_worker(worker->intake);
+    governor_set_worker(worker->governor, name);
+    const struct sweep_parts sweep_parts = {
+        base, &worker->config, worker->store, worker->calcom, worker->governor, metrics, name
+    };
+    worker->sweep = sweep_new(&sweep_parts);
+    return worker->sweep != NULL;
 }
 
 static bool
@@ -209,6 +252,10 @@ worker_start(struct worker *worker)
         return false;
     }
     log_info("working", log_s("worker", intake_worker(worker->intake)));
+    if (worker->config.event_types[0] == '\0' && worker->config.sweep_interval_s > 0) {
+        log_warn("TOLLGATE_EVENT_TYPES is empty: the sweep decides unconfirmed bookings of every "
+                 "event type");
+    }
     program_trim();
     return true;
 }
@@ -220,11 +267,16 @@ worker_release(struct worker *worker)
     if (worker->settler != NULL) {
         settler_close(worker->settler);
     }
+    if (worker->sweep != NULL) {
+        sweep_stop(worker->sweep);
+    }
     admin_http_free(worker->admin);
     http_client_free(worker->http);
     store_free(worker->store);
+    sweep_free(worker->sweep);
     intake_free(worker->intake);
     settler_free(worker->settler);
+    governor_free(worker->governor);
     calcom_free(worker->calcom);
     loop_free(worker->loop);
     metrics_free(worker->metrics);

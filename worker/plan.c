@@ -1,9 +1,9 @@
 #include "worker/plan.h"
 
-static const char *const CALL_NAMES[] = { [CALCOM_LOOK] = "look",
-                                          [CALCOM_CONFIRM] = "confirm",
-                                          [CALCOM_DECLINE] = "decline",
-                                          [CALCOM_CANCEL] = "cancel" };
+static const char *const CALL_NAMES[] = {
+    [CALCOM_LOOK] = "look",     [CALCOM_CONFIRM] = "confirm", [CALCOM_DECLINE] = "decline",
+    [CALCOM_CANCEL] = "cancel", [CALCOM_ME] = "me",           [CALCOM_LIST] = "list"
+};
 
 const char *
 calcom_call_name(enum calcom_call call)
@@ -24,7 +24,7 @@ settle(enum booking_status outcome)
 }
 
 struct plan
-plan_next(enum booking_goal goal, enum booking_status status, bool guide, bool seat)
+plan_next(enum booking_goal goal, enum booking_status status, bool guide, bool seat, bool alone)
 {
     bool undecided = status == STATUS_PENDING || (status == STATUS_ACCEPTED && seat && !guide);
     switch (goal) {
@@ -32,7 +32,7 @@ plan_next(enum booking_goal goal, enum booking_status status, bool guide, bool s
         return undecided ? act(CALCOM_CONFIRM) : settle(status);
     case GOAL_REJECT:
         if (undecided) {
-            return act(CALCOM_DECLINE);
+            return act(alone ? CALCOM_CANCEL : CALCOM_DECLINE);
         }
         return status == STATUS_ACCEPTED && guide ? act(CALCOM_CANCEL) : settle(status);
     case GOAL_WITHDRAW:
@@ -44,12 +44,11 @@ plan_next(enum booking_goal goal, enum booking_status status, bool guide, bool s
     case GOAL_IDENTIFY:
         break;
     }
-    /* Not accepted is all that matters to a look. */
-    return settle(status == STATUS_PENDING ? STATUS_CANCELLED : status);
+    return settle(status);
 }
 
 enum calcom_call
-plan_first(enum booking_goal goal, bool fresh, bool guide, bool confirm_is_harmless)
+plan_first(enum booking_goal goal, bool fresh, bool guide, bool alone, bool confirm_is_harmless)
 {
     if (!fresh) {
         return CALCOM_LOOK;
@@ -58,7 +57,7 @@ plan_first(enum booking_goal goal, bool fresh, bool guide, bool confirm_is_harml
     case GOAL_ACCEPT:
         return guide && !confirm_is_harmless ? CALCOM_LOOK : CALCOM_CONFIRM;
     case GOAL_REJECT:
-        return guide ? CALCOM_CANCEL : CALCOM_DECLINE;
+        return guide || alone ? CALCOM_CANCEL : CALCOM_DECLINE;
     case GOAL_WITHDRAW:
     case GOAL_LOOK:
     case GOAL_IDENTIFY:

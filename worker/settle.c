@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/store.h"
 #include "worker/calcom.h"
+#include "worker/call_log.h"
 #include "worker/governor.h"
 #include "worker/plan.h"
 #include "worker/worker_metrics.h"
@@ -28,6 +29,13 @@
 
 /* How old a look may be when an act relies on it. */
 #define SEEN_MS 1000
+
+/* A call that may go out within this is waited for in hand, so often. */
+#define SHORT_HOLD_MS 500
+#define SHORT_HOLDS   10
+
+/* How often a call is reserved anew because the connection took too long. */
+#define LATE_CALLS 3
 
 #define TOKEN_SIZE  80
 #define REASON_SIZE 512
@@ -52,21 +60,27 @@ struct job {
     enum booking_goal goal;
     int64_t cost;
     unsigned attempts;
-    bool guide, series, paid;
+    bool guide, series, alone, paid;
     enum calcom_call call; /* the one in flight */
-    int64_t call_since_us, call_since_wall_ms;
     enum asking asking;
-    int64_t seen_mono_ms; /* how the booking stands was known then: by a look that went out, or
-                             by its event */
-    bool acted;           /* asked Cal.com for something in this take: no second time */
-    bool unanswered;      /* and do not know whether it was done */
+    unsigned held, late; /* how often a call was held for a moment, or was not sent in time */
+    int64_t call_since_us, call_since_wall_ms;
+    int64_t reserved_mono_ms; /* when Redis was asked for the call in `call` */
+    int64_t retry_after_ms;   /* of the answer that is being judged */
+    int64_t seen_mono_ms;     /* how the booking stands was known then: by a look that went out, or
+                                 by its event */
+    bool acted;               /* asked Cal.com for something in this take: no second time */
+    bool by_seat_route;       /* of its seat alone */
+    bool unanswered;          /* and do not know whether it was done */
     int64_t busy_until_mono_ms; /* and it may be at it until then */
     enum ending ending;
-    enum booking_status outcome;  /* END_SETTLE */
-    bool whole_series;            /* END_SETTLE */
+    enum booking_status outcome; /* END_SETTLE */
+    char *members;               /* END_SETTLE, see store_settle */
+    bool burn;                   /* END_RETRY: counts as an attempt */
+    int64_t delay_ms;            /* END_RETRY */
+    int64_t changed_wall_ms;     /* and these three: what Cal.com told with how it stands */
+    char cancelled_by[BOOKING_ACCOUNT_SIZE], rescheduled_to[BOOKING_UID_SIZE];
     char joined[BOOKING_ID_SIZE]; /* END_JOIN */
-    int64_t delay_ms;             /* END_RETRY */
-    bool burn;                    /* END_RETRY: counts as an attempt */
     char detail[CALCOM_DETAIL_SIZE];
     char calls[CALLS_SIZE]; /* the log of this take's calls, see booking.lua */
     struct event *resend_timer;
@@ -94,6 +108,7 @@ job_free(struct job *job)
     job->settler->count--;
     LIST_REMOVE(job, next);
     event_free(job->resend_timer);
+    free(job->members);
     free(job);
 }
 
@@ -109,9 +124,13 @@ job_put_down(struct job *job)
 /* ---- Ending: the booking's fate is recorded in Redis ---- */
 
 static void
-job_settle(struct job *job, enum booking_status outcome, bool whole_series)
+job_settle(struct job *job, enum booking_status outcome, const char *members)
 {
-    job->whole_series = whole_series;
+    free(job->members);
+    job->members = members != NULL ? strdup(members) : NULL;
+    if (members != NULL && job->members == NULL) {
+        abort(); /* the series would be taken for one booking */
+    }
     job->ending = END_SETTLE;
     job->outcome = outcome;
     job_end(job);
@@ -146,25 +165,6 @@ job_retry(struct job *job, int64_t delay_ms, bool burn)
 }
 
 static void
-count_settled(struct metrics_shard *metrics, const char *state)
-{
-    static const struct {
-        const char *state;
-        enum worker_metric metric;
-    } STATES[] = {
-        { "accepted", WORKER_SETTLED_ACCEPTED },
-        { "rejected", WORKER_SETTLED_REJECTED },
-        { "cancelled", WORKER_SETTLED_CANCELLED },
-        { "failed", WORKER_SETTLED_FAILED },
-    };
-    for (size_t i = 0; i < sizeof STATES / sizeof STATES[0]; i++) {
-        if (strcmp(state, STATES[i].state) == 0) {
-            metrics_add(metrics, STATES[i].metric, 1);
-        }
-    }
-}
-
-static void
 log_settled(const struct job *job, const char *state)
 {
     log_info("settled", log_s("booking", job->id), log_s("state", state),
@@ -190,12 +190,36 @@ job_on_retried(struct job *job, const char *detail)
 }
 
 static void
+job_resend_in(struct job *job, int64_t delay_ms)
+{
+    const struct timeval delay = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
+    (void)event_add(job->resend_timer, &delay);
+}
+
+/* No call may go out now. hold: for how long (ms), and why. */
+static void
+job_on_hold(struct job *job, const char *hold)
+{
+    char *why;
+    int64_t wait_ms = strtoll(hold, &why, 10);
+    why += *why == ' ';
+    governor_count_hold(job->settler->parts.governor, why);
+    if (wait_ms < SHORT_HOLD_MS && job->held < SHORT_HOLDS) {
+        job->held++;
+        job_resend_in(job, wait_ms);
+        return;
+    }
+    (void)snprintf(job->detail, sizeof job->detail, "calls to Cal.com are held: %s", why);
+    job_retry(job, wait_ms, false);
+}
+
+static void
 job_on_step(struct job *job, enum store_step step, const char *detail)
 {
     struct metrics_shard *metrics = job->settler->parts.metrics;
     switch (step) {
     case STORE_STEP_SETTLED:
-        count_settled(metrics, detail);
+        worker_metrics_settled(metrics, detail);
         log_settled(job, detail);
         if (job->ending == END_REFUSE) {
             log_warn("Cal.com refuses this booking; it is listed under dead",
@@ -204,6 +228,9 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
         break;
     case STORE_STEP_GO:
         job_send_if_fresh(job);
+        return;
+    case STORE_STEP_HOLD:
+        job_on_hold(job, detail);
         return;
     case STORE_STEP_LOOK:
         job->goal = GOAL_WITHDRAW;
@@ -223,6 +250,7 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
         log_warn("somebody else has this booking", log_s("booking", job->id));
         break;
     case STORE_STEP_QUEUED:
+    case STORE_STEP_CHECKED:
         break;
     }
     job_put_down(job);
@@ -239,8 +267,7 @@ settler_on_step(enum store_result result, enum store_step step, const char *deta
         job_on_step(job, step, detail);
         return;
     }
-    const struct timeval delay = { .tv_usec = RESEND_MS * 1000 };
-    (void)event_add(job->resend_timer, &delay);
+    job_resend_in(job, RESEND_MS);
 }
 
 static void
@@ -260,6 +287,7 @@ static void
 job_begin(struct job *job)
 {
     job->asking = ASK_BEGIN;
+    job->reserved_mono_ms = clock_mono_ms();
     store_begin(job->settler->parts.store, job->id, job->token, calcom_call_name(job->call),
                 settler_on_step, job);
 }
@@ -269,10 +297,12 @@ job_end(struct job *job)
 {
     struct store *store = job->settler->parts.store;
     job->asking = ASK_END;
-    const struct store_step_of step = { job->id, job->token, job->detail, job->calls };
+    const struct store_told told = { job->cancelled_by, job->rescheduled_to, job->changed_wall_ms };
+    const struct store_step_of step = { job->id, job->token, job->detail, job->calls,
+                                        job->goal == GOAL_LOOK ? &told : NULL };
     switch (job->ending) {
     case END_SETTLE:
-        store_settle(store, &step, job->outcome, job->whole_series, settler_on_step, job);
+        store_settle(store, &step, job->outcome, job->members, settler_on_step, job);
         break;
     case END_REFUSE:
         store_refuse(store, &step, settler_on_step, job);
@@ -300,10 +330,13 @@ job_back_off(struct job *job, int64_t retry_after_ms)
 static void
 job_on_seen(struct job *job, enum booking_status status)
 {
-    bool open_seat = job->seat[0] != '\0' && (!job->acted || job->unanswered);
-    struct plan plan = plan_next(job->goal, status, job->guide, open_seat);
+    /* What was refused for a seat says that it stands as before; but to confirm a whole booking is
+     * also refused when it was confirmed already. */
+    bool told = job->acted && !job->unanswered && job->goal != GOAL_REJECT && !job->by_seat_route;
+    bool open_seat = job->seat[0] != '\0' && !told;
+    struct plan plan = plan_next(job->goal, status, job->guide, open_seat, job->alone);
     if (plan.settle) {
-        job_settle(job, plan.outcome, false);
+        job_settle(job, plan.outcome, NULL);
     } else if (job->busy_until_mono_ms > clock_mono_ms() && !job->acted) {
         (void)snprintf(job->detail, sizeof job->detail,
                        "another worker's call for it may still run");
@@ -318,103 +351,118 @@ job_on_seen(struct job *job, enum booking_status status)
     }
 }
 
+/* Whether the answered call tells of the other bookings of the series as well: it names them, or it
+ * left this one as it must have left all. */
+static bool
+covers_series(const struct job *job, const struct calcom_answer *answer)
+{
+    enum booking_status aim = job->call == CALCOM_CONFIRM ? STATUS_ACCEPTED : STATUS_REJECTED;
+    return job->series && job->call != CALCOM_CANCEL &&
+           calcom_acts_on_series(job->settler->parts.calcom) &&
+           (answer->members[0] != '\0' || answer->status == aim);
+}
+
 /* Cal.com did what it was asked, and told how the booking stands now. */
 static void
-job_on_acted(struct job *job, enum booking_status status)
+job_on_acted(struct job *job, const struct calcom_answer *answer)
 {
-    if (status == STATUS_PENDING) {
+    if (answer->status == STATUS_PENDING) {
         job_call(job, CALCOM_LOOK);
     } else {
-        job_settle(job, status,
-                   job->series && job->call != CALCOM_CANCEL &&
-                       calcom_acts_on_series(job->settler->parts.calcom));
+        job_settle(job, answer->status, covers_series(job, answer) ? answer->members : NULL);
+    }
+}
+
+/* What the answer means to all is known; the booking waits, or is refused. */
+static void
+settler_on_verdict(const struct governor_verdict *verdict, void *arg)
+{
+    struct job *job = arg;
+    if (job->settler->closing) {
+        return;
+    }
+    if (verdict->refused) {
+        job_refuse(job);
+    } else if (verdict->wait_ms > 0) {
+        job_retry(job, verdict->wait_ms, false);
+    } else {
+        job_back_off(job, job->retry_after_ms);
+    }
+}
+
+/* The connection took so long that the call was not sent. */
+static void
+job_on_late(struct job *job)
+{
+    if (job->call != CALCOM_LOOK) {
+        job->acted = false;
+    }
+    if (job->late++ < LATE_CALLS) {
+        job_call(job, job->call);
+    } else {
+        job_back_off(job, -1);
     }
 }
 
 static void
-job_on_credentials(struct job *job)
+job_on_done(struct job *job, const struct calcom_answer *answer)
 {
-    struct governor *governor = job->settler->parts.governor;
-    int64_t wait_ms = governor_credentials_refused(governor, clock_mono_ms());
-    log_error("Cal.com refuses the key, its rights or the URL: no booking can be settled; check "
-              "CALCOM_API_KEY, CALCOM_API_URL and CALCOM_API_VERSION",
-              log_s("booking", job->id), log_s("answer", job->detail),
-              log_i("next_probe_ms", wait_ms));
-    job_retry(job, wait_ms, false);
+    if (job->goal == GOAL_IDENTIFY &&
+        (answer->status == STATUS_PENDING || answer->status == STATUS_ACCEPTED)) {
+        job_join(job, answer->series);
+    } else if (job->call == CALCOM_LOOK) {
+        memcpy(job->cancelled_by, answer->cancelled_by, sizeof job->cancelled_by);
+        memcpy(job->rescheduled_to, answer->rescheduled_to, sizeof job->rescheduled_to);
+        job->changed_wall_ms = answer->changed_wall_ms;
+        job_on_seen(job, answer->status);
+    } else {
+        job_on_acted(job, answer);
+    }
+}
+
+static void
+job_on_unknown(struct job *job, const struct calcom_answer *answer)
+{
+    job->unanswered = true;
+    if (answer->timed_out) {
+        job->busy_until_mono_ms = job->call_since_us / 1000 + UNFINISHED_CALL_MS;
+    }
+    job_call(job, CALCOM_LOOK);
 }
 
 static void
 job_on_answer(struct job *job, const struct calcom_answer *answer)
 {
     struct governor *governor = job->settler->parts.governor;
+    const struct governor_call call = { job->token, job->id, job->call, answer };
+    if (answer->late) {
+        job_on_late(job);
+        return;
+    }
+    if (!governor_hear(governor, &call)) {
+        job->retry_after_ms = answer->retry_after_ms;
+        governor_judge(governor, &call, settler_on_verdict, job);
+        return;
+    }
     if (answer->again) {
         job->acted = false; /* that call did nothing */
         job_call(job, job->call);
         return;
     }
-    switch (answer->kind) {
-    case CALCOM_DONE:
-        governor_succeeded(governor);
-        if (job->goal == GOAL_IDENTIFY &&
-            (answer->status == STATUS_PENDING || answer->status == STATUS_ACCEPTED)) {
-            job_join(job, answer->series);
-        } else if (job->call == CALCOM_LOOK) {
-            job_on_seen(job, answer->status);
-        } else {
-            job_on_acted(job, answer->status);
-        }
-        return;
-    case CALCOM_GONE:
-        governor_succeeded(governor);
+    if (job->call != CALCOM_LOOK) {
+        job->by_seat_route = answer->by_seat_route;
+    }
+    if (answer->kind == CALCOM_DONE) {
+        job_on_done(job, answer);
+    } else if (answer->kind == CALCOM_GONE) {
         job_on_seen(job, STATUS_GONE);
-        return;
-    case CALCOM_UNKNOWN:
-        if (job->call == CALCOM_LOOK) {
-            job_back_off(job, answer->retry_after_ms);
-            return;
-        }
-        job->unanswered = true;
-        if (answer->timed_out) {
-            job->busy_until_mono_ms = job->call_since_us / 1000 + UNFINISHED_CALL_MS;
-        }
+    } else if (answer->kind == CALCOM_UNKNOWN) {
+        job_on_unknown(job, answer);
+    } else if (answer->kind == CALCOM_UNCLEAR) {
         job_call(job, CALCOM_LOOK);
-        return;
-    case CALCOM_UNCLEAR:
-        job_call(job, CALCOM_LOOK);
-        return;
-    case CALCOM_TRANSIENT:
-        job_back_off(job, answer->retry_after_ms);
-        return;
-    case CALCOM_THROTTLED:
-        job_retry(job, governor_throttled(governor, answer->retry_after_ms, clock_mono_ms()),
-                  false);
-        return;
-    case CALCOM_REFUSED:
+    } else {
         job_refuse(job);
-        return;
-    case CALCOM_CREDENTIALS:
-        job_on_credentials(job);
-        return;
     }
-}
-
-/* Adds the call that was answered to the log that the booking keeps. */
-static void
-note_call(struct job *job, const struct calcom_answer *answer, int64_t took_ms)
-{
-    char line[CALCOM_DETAIL_SIZE + 120];
-    size_t used = strlen(job->calls);
-    int length =
-        snprintf(line, sizeof line, "%s%" PRId64 " %" PRId64 " %s %d %s %s", used > 0 ? "\n" : "",
-                 job->call_since_wall_ms, took_ms, calcom_call_name(job->call), answer->http_status,
-                 calcom_class_name(answer->kind), answer->detail);
-    if (length <= 0 || used + (size_t)length >= sizeof job->calls) {
-        return;
-    }
-    for (char *c = line + (used > 0); *c != '\0'; c++) {
-        *c = *c == '\n' || *c == '\r' ? ' ' : *c;
-    }
-    memcpy(job->calls + used, line, (size_t)length + 1);
 }
 
 static void
@@ -431,7 +479,8 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
     log_debug("Cal.com answered", log_s("booking", job->id),
               log_s("call", calcom_call_name(job->call)), log_i("status", answer->http_status),
               log_s("class", calcom_class_name(answer->kind)), log_i("us", took_us));
-    note_call(job, answer, took_us / 1000);
+    call_log_add(job->calls, sizeof job->calls, job->call, job->call_since_wall_ms, took_us / 1000,
+                 answer);
     /* A look after an act that was refused must not hide why it was. */
     if (answer->kind != CALCOM_DONE || job->call != CALCOM_LOOK || !job->acted) {
         (void)snprintf(job->detail, sizeof job->detail, "%s", answer->detail);
@@ -452,22 +501,31 @@ job_send(struct job *job)
     }
     metrics_add(parts->metrics, WORKER_CALL_LOOK + (size_t)job->call, 1);
     const char *reason = job->goal == GOAL_WITHDRAW ? "The booking was cancelled." : job->reason;
-    const struct calcom_subject subject = { job->id, job->uid, job->seat, reason };
+    const struct calcom_subject subject = {
+        job->id,
+        job->uid,
+        job->seat,
+        reason,
+        governor_send_by(parts->governor, job->reserved_mono_ms),
+    };
     if (!calcom_send(parts->calcom, job->call, &subject, settler_on_answer, job)) {
         (void)snprintf(
             job->detail, sizeof job->detail, "%s",
-            job->seat[0] != '\0'
+            job->seat[0] != '\0' && job->uid[0] != '\0'
                 ? "this API cannot free one seat: decline or cancel it by hand in Cal.com"
-                : "this booking has no uid or number that the API could be asked for");
+                : "no uid or number: Cal.com's API cannot be asked about it");
         job_refuse(job);
     }
 }
 
-/* Redis took its time: what was seen before may be true no more. */
+/* Redis took its time: what was seen before may be true no more, and the call may have to be
+ * reserved anew. */
 static void
 job_send_if_fresh(struct job *job)
 {
-    if (job->call != CALCOM_LOOK && clock_mono_ms() - job->seen_mono_ms > SEEN_MS) {
+    if (!governor_is_reserved(job->settler->parts.governor, job->reserved_mono_ms)) {
+        job_begin(job);
+    } else if (job->call != CALCOM_LOOK && clock_mono_ms() - job->seen_mono_ms > SEEN_MS) {
         job_call(job, CALCOM_LOOK);
     } else {
         job_send(job);
@@ -477,12 +535,6 @@ job_send_if_fresh(struct job *job)
 static void
 job_call(struct job *job, enum calcom_call call)
 {
-    int64_t wait_ms = governor_wait_ms(job->settler->parts.governor, clock_mono_ms());
-    if (wait_ms > 0) {
-        (void)snprintf(job->detail, sizeof job->detail, "calls to Cal.com are held");
-        job_retry(job, wait_ms, false);
-        return;
-    }
     job->call = call;
     job_begin(job);
 }
@@ -524,7 +576,7 @@ settler_free(struct settler *settler)
 }
 
 void
-settler_take(struct settler *settler, const struct store_job *taken)
+settler_take(struct settler *settler, const struct store_job *taken, int64_t reserved_mono_ms)
 {
     struct job *job = calloc(1, sizeof *job);
     if (job == NULL) {
@@ -546,16 +598,18 @@ settler_take(struct settler *settler, const struct store_job *taken)
     job->guide = taken->guide;
     (void)snprintf(job->seat, sizeof job->seat, "%s", taken->seat);
     job->series = taken->series;
+    job->alone = taken->alone;
     job->paid = taken->paid;
     job->seen_mono_ms = taken->fresh ? clock_mono_ms() : 0;
+    job->reserved_mono_ms = reserved_mono_ms;
     job->busy_until_mono_ms = taken->busy_ms > 0 ? clock_mono_ms() + taken->busy_ms : 0;
     LIST_INSERT_HEAD(&settler->jobs, job, next);
     settler->count++;
     metrics_set(settler->parts.metrics, WORKER_IN_HAND, (int64_t)settler->count);
     /* The take itself was the beginning of the first call. */
-    job->call = plan_first(taken->goal, taken->fresh, taken->guide,
+    job->call = plan_first(taken->goal, taken->fresh, taken->guide, taken->alone,
                            calcom_confirm_is_harmless(settler->parts.calcom));
-    job_send(job);
+    job_send_if_fresh(job);
 }
 
 size_t

@@ -12,6 +12,7 @@
 #define TOLLGATE_SETTLE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 struct calcom;
 struct event_base;
@@ -47,8 +48,9 @@ void settler_close(struct settler *settler);
  * the store and the HTTP client were freed. Accepts NULL. */
 void settler_free(struct settler *settler);
 
-/* Takes care of one booking from now on. Nothing of `taken` is needed after the call. */
-void settler_take(struct settler *settler, const struct store_job *taken);
+/* Takes care of one booking from now on. Nothing of `taken` is needed after the call.
+ * reserved_mono_ms: when Redis was first asked for it, and with it for its first call. */
+void settler_take(struct settler *settler, const struct store_job *taken, int64_t reserved_mono_ms);
 
 /* Bookings in hand. */
 size_t settler_count(const struct settler *settler);

@@ -1,8 +1,13 @@
 #include "worker/worker_metrics.h"
 
+#include <string.h>
+
 #define BOOKINGS "tollgate_worker_bookings_total"
 #define CALLS    "tollgate_worker_calcom_calls_total"
 #define ANSWERS  "tollgate_worker_calcom_answers_total"
+#define BREAKER  "tollgate_calcom_breaker_open"
+#define HELD     "tollgate_worker_held_total"
+#define FOUND    "tollgate_worker_sweep_found_total"
 
 const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_SETTLED_ACCEPTED] = { BOOKINGS, "result=\"accepted\"",
@@ -18,6 +23,8 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_CALL_CONFIRM] = { CALLS, "call=\"confirm\"", NULL, METRIC_COUNTER },
     [WORKER_CALL_DECLINE] = { CALLS, "call=\"decline\"", NULL, METRIC_COUNTER },
     [WORKER_CALL_CANCEL] = { CALLS, "call=\"cancel\"", NULL, METRIC_COUNTER },
+    [WORKER_CALL_ME] = { CALLS, "call=\"me\"", NULL, METRIC_COUNTER },
+    [WORKER_CALL_LIST] = { CALLS, "call=\"list\"", NULL, METRIC_COUNTER },
     [WORKER_ANSWER_DONE] = { ANSWERS, "class=\"done\"", "Answers of Cal.com's API, by class.",
                              METRIC_COUNTER },
     [WORKER_ANSWER_GONE] = { ANSWERS, "class=\"gone\"", NULL, METRIC_COUNTER },
@@ -27,10 +34,73 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_ANSWER_THROTTLED] = { ANSWERS, "class=\"throttled\"", NULL, METRIC_COUNTER },
     [WORKER_ANSWER_REFUSED] = { ANSWERS, "class=\"refused\"", NULL, METRIC_COUNTER },
     [WORKER_ANSWER_CREDENTIALS] = { ANSWERS, "class=\"credentials\"", NULL, METRIC_COUNTER },
+    [WORKER_ANSWER_NO_ROUTE] = { ANSWERS, "class=\"no_route\"", NULL, METRIC_COUNTER },
     [WORKER_IN_HAND] = { "tollgate_worker_bookings_in_hand", NULL,
                          "Bookings in this worker's hands.", METRIC_GAUGE },
     [WORKER_WAITING] = { "tollgate_queue_length", NULL,
                          "Names in the queue when this worker last took.", METRIC_GAUGE },
+    [WORKER_BUDGET_LIMIT] = { "tollgate_calcom_budget_limit", NULL,
+                              "Calls to Cal.com that all workers together may make per minute; 0: "
+                              "as many as they like.",
+                              METRIC_GAUGE },
+    [WORKER_BUDGET_USED] = { "tollgate_calcom_budget_used", NULL,
+                             "Of these, how many were used when this worker last asked.",
+                             METRIC_GAUGE },
+    [WORKER_BUDGET_LEFT] = { "tollgate_calcom_budget_left", NULL,
+                             "And how many were left; -1: there is no limit.", METRIC_GAUGE },
+    [WORKER_BREAKER_FAILURES] = { BREAKER, "cause=\"failures\"",
+                                  "1: nobody calls Cal.com, for this cause, as this worker last "
+                                  "heard.",
+                                  METRIC_GAUGE },
+    [WORKER_BREAKER_CREDENTIALS] = { BREAKER, "cause=\"credentials\"", NULL, METRIC_GAUGE },
+    [WORKER_BREAKER_URL] = { BREAKER, "cause=\"url\"", NULL, METRIC_GAUGE },
+    [WORKER_BREAKER_RIGHTS] = { BREAKER, "cause=\"rights\"", NULL, METRIC_GAUGE },
+    [WORKER_THROTTLED] = { "tollgate_calcom_throttled_total", NULL,
+                           "How often Cal.com answered 429 to any worker with this key.",
+                           METRIC_COUNTER },
+    [WORKER_HELD_FAILURES] = { HELD, "reason=\"failures\"",
+                               "How often this worker might not call Cal.com, by why.",
+                               METRIC_COUNTER },
+    [WORKER_HELD_CREDENTIALS] = { HELD, "reason=\"credentials\"", NULL, METRIC_COUNTER },
+    [WORKER_HELD_URL] = { HELD, "reason=\"url\"", NULL, METRIC_COUNTER },
+    [WORKER_HELD_RIGHTS] = { HELD, "reason=\"rights\"", NULL, METRIC_COUNTER },
+    [WORKER_HELD_BUDGET] = { HELD, "reason=\"budget\"", NULL, METRIC_COUNTER },
+    [WORKER_HELD_THROTTLED] = { HELD, "reason=\"throttled\"", NULL, METRIC_COUNTER },
+    [WORKER_HELD_IN_FLIGHT] = { HELD, "reason=\"in_flight\"", NULL, METRIC_COUNTER },
+    [WORKER_HELD_LOCK] = { HELD, "reason=\"lock\"", NULL, METRIC_COUNTER },
+    [WORKER_HELD_OTHER] = { HELD, "reason=\"other\"", NULL, METRIC_COUNTER },
+    [WORKER_SWEEPS] = { "tollgate_worker_sweeps_total", NULL,
+                        "How often this worker swept to the end.", METRIC_COUNTER },
+    [WORKER_FOUND_QUEUED] = { FOUND, "result=\"queued\"",
+                              "Bookings that no webhook told of and the sweep found.",
+                              METRIC_COUNTER },
+    [WORKER_FOUND_LISTED] = { FOUND, "result=\"listed\"", NULL, METRIC_COUNTER },
+    [WORKER_LOOKS_ORDERED] = { "tollgate_worker_sweep_looks_total", NULL,
+                               "Known bookings that the sweep had looked at again.",
+                               METRIC_COUNTER },
+    [WORKER_DRIFT] = { "tollgate_drift", NULL,
+                       "Bookings about which Cal.com, record and ledger disagree, when this worker "
+                       "last swept.",
+                       METRIC_GAUGE },
     [WORKER_CALL_SECONDS] = { "tollgate_worker_calcom_call_seconds", NULL,
                               "How long calls to Cal.com's API took.", METRIC_HISTOGRAM },
 };
+
+void
+worker_metrics_settled(struct metrics_shard *metrics, const char *state)
+{
+    static const struct {
+        const char *state;
+        enum worker_metric metric;
+    } STATES[] = {
+        { "accepted", WORKER_SETTLED_ACCEPTED },
+        { "rejected", WORKER_SETTLED_REJECTED },
+        { "cancelled", WORKER_SETTLED_CANCELLED },
+        { "failed", WORKER_SETTLED_FAILED },
+    };
+    for (size_t i = 0; i < sizeof STATES / sizeof STATES[0]; i++) {
+        if (strcmp(state, STATES[i].state) == 0) {
+            metrics_add(metrics, STATES[i].metric, 1);
+        }
+    }
+}

@@ -4,7 +4,11 @@
 local MAX_ACCOUNT = 320
 local MAX_KEY = 200
 
-local PURSES = { balance = true, held = true, spent = true }
+-- Of one call; every policy is shown all fields of the account, at each decision.
+local MOST_FIELDS = 100
+local MOST_FIELD_BYTES = 65536
+
+local IS_PURSE = { balance = true, held = true, spent = true }
 
 local function refuse(text)
   error({ err = 'ERR tollgate: ' .. text })
@@ -62,11 +66,11 @@ local function book_change(ns, account, change)
     if change.key ~= '' then
       redis.call('HSET', ns .. 'keys:' .. account, change.key, use .. ' ' .. entry)
     end
-  elseif is_new then
-    purses = credit.nobody()
-    redis.call('HSET', ns .. 'credit:' .. account, 'balance', 0, 'held', 0, 'spent', 0)
   else
-    credit.book(ns, account, purses)
+    purses = credit.book(ns, account, purses)
+    if is_new then
+      redis.call('HSET', ns .. 'credit:' .. account, 'balance', 0, 'held', 0, 'spent', 0)
+    end
   end
   return { repeated and 'known' or 'granted', integer(purses.balance), integer(purses.held),
     integer(purses.spent), is_new and 'new' or 'old' }
@@ -96,6 +100,25 @@ local function debit(keys, args)
     note = args[5] or '', must_exist = true, may_overdraw = args[6] == '1' })
 end
 
+-- Fields and values of the operator's own, from args[first] on.
+local function check_fields(args, first)
+  if #args - first + 1 > 2 * MOST_FIELDS then
+    refuse('at most ' .. MOST_FIELDS .. ' fields can be set at once, not ' .. math.ceil((#args - first + 1) / 2))
+  end
+  local bytes = 0
+  for i = first, #args, 2 do
+    if IS_PURSE[args[i]] or args[i] == '' then
+      refuse('"' .. args[i] .. '" is no field that can be set; balance, held and spent change by movements')
+    elseif args[i + 1] == nil then
+      refuse('the field "' .. args[i]:sub(1, 80) .. '" has no value')
+    end
+    bytes = bytes + #args[i] + #args[i + 1]
+  end
+  if bytes > MOST_FIELD_BYTES then
+    refuse('the fields have ' .. bytes .. ' bytes; at most ' .. MOST_FIELD_BYTES .. ' can be set at once')
+  end
+end
+
 -- ARGV: account, amount (0: nothing), key, by, note, then field, value, … of the operator's own.
 -- Makes the account when there is none; books what was set by hand.
 local function member(keys, args)
@@ -105,11 +128,7 @@ local function member(keys, args)
   if amount < 0 then
     refuse('a grant must not be negative; to take credit away use debit')
   end
-  for i = 6, #args, 2 do
-    if PURSES[args[i]] or args[i] == '' or args[i + 1] == nil then
-      refuse('"' .. args[i] .. '" is no field that can be set; balance, held and spent change by movements')
-    end
-  end
+  check_fields(args, 6)
   local answer = book_change(ns, account,
     { kind = 'grant', amount = amount, key = args[3] or '', by = args[4] or '', note = args[5] or '' })
   if #args > 6 then

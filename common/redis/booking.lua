@@ -30,19 +30,28 @@
 --   occurrences            how many bookings the series has that this one belongs to
 --   series                 Cal.com's name of that series once it was looked up; '-': it has none
 --   lead                   the booking of the series that is asked for in place of this one
+--   waited_for             the booking of the series that had to be answered before this one, if any
 --   answers, metadata      what the booker answered and the page added (JSON), if the policy reads them
 --   account_was, terms     what the decision rested on: the account (JSON), the SHA of the terms,
 --   circumstances          and what else the policy was shown (JSON; see policy_host.decide)
 --   deferred               how often the policy put the decision off
 --   calls                  the newest calls to Cal.com: `<began ms> <took ms> <call> <status> <class> <detail>`
+--   found_ms               when a sweep found it, for no webhook had told of it
+--   check                  it is only to be looked at, and then goes back: `none` or `dead <since ms>`; '': no
 --   last_error
+--   mended                 what a person did when it was dead: `<ms> <requeued or discarded> <by> <note> <why it was
+--                          dead>`, between tabs
+--   requeued_ms            when that was done last, to have it tried again
 
 local booking = {}
+
+-- See sweep.lua.
+local sweep = {}
 
 local NUMERIC = {
   'schema', 'start', 'end', 'first_ms', 'occurrences', 'deferred', 'events', 'received_ms', 'cost', 'held', 'charged',
   'decided_ms', 'settled_ms', 'taken_ms', 'act_ms', 'busy_until_ms', 'takes', 'attempts', 'requested_ms', 'created_ms', 'rescheduled_ms',
-  'payment_ms', 'cancelled_ms', 'cancelled_received_ms', 'rejected_ms',
+  'payment_ms', 'cancelled_ms', 'cancelled_received_ms', 'rejected_ms', 'requeued_ms', 'found_ms',
 }
 
 local OPEN = { waiting = true, accepting = true, rejecting = true }
@@ -66,24 +75,28 @@ function booking.load(ns, id)
   return b
 end
 
--- Adds calls to Cal.com (lines, oldest first) to those that the booking remembers.
-function booking.add_calls(b, calls)
-  if not calls or calls == '' then
-    return
-  end
-  local lines = {}
-  for line in ((b.calls or '') .. '\n' .. calls):gmatch('[^\n]+') do
-    lines[#lines + 1] = line
-  end
-  booking.set(b, 'calls', table.concat(lines, '\n', math.max(1, #lines - CALLS_KEPT + 1)))
-end
-
 function booking.set(b, field, value)
   b[field] = value
   b.changes[field] = value
 end
 
-function booking.new(now)
+-- Adds lines (oldest first) to a field of which the newest `kept` are remembered.
+function booking.add_lines(b, field, added, kept)
+  local lines = {}
+  for line in ((b[field] or '') .. '\n' .. added):gmatch('[^\n]+') do
+    lines[#lines + 1] = line
+  end
+  booking.set(b, field, table.concat(lines, '\n', math.max(1, #lines - kept + 1)))
+end
+
+-- Adds calls to Cal.com (lines, oldest first; '' or nil: none).
+function booking.add_calls(b, calls)
+  if calls and calls ~= '' then
+    booking.add_lines(b, 'calls', calls, CALLS_KEPT)
+  end
+end
+
+function booking.new(received_ms)
   local b = { changes = {} }
   booking.set(b, 'schema', SCHEMA)
   booking.set(b, 'state', 'waiting')
@@ -91,7 +104,7 @@ function booking.new(now)
   booking.set(b, 'events', 0)
   booking.set(b, 'takes', 0)
   booking.set(b, 'attempts', 0)
-  booking.set(b, 'received_ms', now)
+  booking.set(b, 'received_ms', received_ms)
   return b
 end
 
@@ -104,6 +117,9 @@ end
 -- not expire; any other does, `keep_ms` after the later of its end and now.
 function booking.save(ns, id, b, now, keep_ms)
   local key = ns .. 'booking:' .. id
+  if b.changes.state or b.changes.first_seen then
+    sweep.keep_known(ns, id, b, now)
+  end
   local flat = {}
   for field, value in pairs(b.changes) do
     flat[#flat + 1] = field
@@ -125,7 +141,7 @@ function booking.save(ns, id, b, now, keep_ms)
 end
 
 -- Merges one event. Answers false when it tells nothing new.
-function booking.merge(b, kind, created_ms, now, fields)
+function booking.merge(b, kind, created_ms, received_ms, fields)
   local fact = kind .. '_ms'
   local known = b[fact]
   if known and known >= created_ms then
@@ -136,7 +152,7 @@ function booking.merge(b, kind, created_ms, now, fields)
     booking.set(b, 'events', b.events + 1)
   end
   if kind == 'cancelled' then
-    booking.set(b, 'cancelled_received_ms', now)
+    booking.set(b, 'cancelled_received_ms', received_ms)
   end
   for field, value in pairs(fields) do
     -- In confirm and cancel events requires_confirmation is the event type's setting, not the
@@ -211,10 +227,11 @@ function booking.is_news(b, kind)
   return booking.needs_attention(b)
 end
 
--- One of a series that was not looked up yet: a webhook does not name its series. A rescheduled one
--- stands alone.
+-- One of a series that was not looked up yet: a webhook does not name its series. A rescheduled one that
+-- nobody has to be asked for needs none.
 function booking.is_unidentified(b)
-  return (b.occurrences or 1) > 1 and not b.series and not b.reschedule_uid and not booking.is_withdrawn(b)
+  return (b.occurrences or 1) > 1 and not b.series and not booking.is_withdrawn(b)
+    and not (b.reschedule_uid and booking.is_accepted_by_hand(b))
 end
 
 -- One of several of a series that is known.
@@ -229,7 +246,9 @@ end
 --   identify  see which series it is one of
 -- A booking of a series with a lead is not acted on: what is asked for the lead counts for all.
 function booking.goal(b)
-  if b.state == 'accepting' and booking.is_withdrawn(b) then
+  if (b.check or '') ~= '' then
+    return 'look'
+  elseif b.state == 'accepting' and booking.is_withdrawn(b) then
     return 'withdraw'
   elseif OPEN[b.state] and (b.lead or '') ~= '' then
     return nil

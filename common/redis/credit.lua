@@ -19,34 +19,39 @@ local MOVEMENTS = {
   waive = { balance = 0, held = 0, spent = 0 },
 }
 
--- These change what was ever granted.
-local GRANTS = { grant = true, adjust = true }
+local PURSES = { 'balance', 'held', 'spent' }
 
 -- The name that a movement has in the ledger, where it differs.
 local LEDGER_KIND = { move_held = 'move' }
 
--- Under this key a loaded account carries what its newest ledger entry adds up to. A number, so that it
--- cannot be one of the operator's fields.
-local LEDGER_TOTAL = 1
+-- Under this key a loaded account carries the purses as its newest ledger entry tells them. A number, so
+-- that it cannot be one of the operator's fields.
+local TOLD = 1
+
+function credit.nobody()
+  return { balance = 0, held = 0, spent = 0 }
+end
 
 local function unreadable(account, what)
   return 'account ' .. account .. ': ' .. what .. '; correct it with redis-cli and requeue'
 end
 
--- What the newest ledger entry says was ever granted; nil and an error text when it cannot be read.
-local function ledger_total(ns, account)
+-- The purses as the newest ledger entry tells them; nil and an error text when it cannot be read.
+local function ledger_told(ns, account)
   local newest = redis.pcall('XREVRANGE', ns .. 'ledger:' .. account, '+', '-', 'COUNT', 1)
   if newest.err then
     return nil, unreadable(account, 'its ledger cannot be read: ' .. newest.err)
   elseif not newest[1] then
-    return 0
+    return credit.nobody()
   end
-  local entry = pairs_of(newest[1][2])
-  local balance, held, spent = tonumber(entry.balance), tonumber(entry.held), tonumber(entry.spent)
-  if not (is_whole(balance) and is_whole(held) and is_whole(spent)) then
-    return nil, unreadable(account, 'its newest ledger entry tells no balance, held and spent')
+  local entry, told = pairs_of(newest[1][2]), {}
+  for _, purse in ipairs(PURSES) do
+    told[purse] = tonumber(entry[purse])
+    if not is_whole(told[purse]) then
+      return nil, unreadable(account, 'its newest ledger entry tells no balance, held and spent')
+    end
   end
-  return balance + held + spent
+  return told
 end
 
 -- Gives the account's hash as a table with balance, held and spent as numbers (0 when absent), or
@@ -57,19 +62,19 @@ function credit.load(ns, account)
   if flat.err then
     return nil, unreadable(account, 'it cannot be read: ' .. flat.err)
   end
-  local total, message = ledger_total(ns, account)
+  local told, message = ledger_told(ns, account)
   if message or #flat == 0 then
     return nil, message
   end
   local fields = pairs_of(flat)
-  for _, purse in ipairs({ 'balance', 'held', 'spent' }) do
+  for _, purse in ipairs(PURSES) do
     local number = tonumber(fields[purse] or 0)
     if not is_whole(number) then
       return nil, unreadable(account, purse .. ' is "' .. fields[purse] .. '", not a whole number of credits')
     end
     fields[purse] = number
   end
-  fields[LEDGER_TOTAL] = total
+  fields[TOLD] = told
   return fields
 end
 
@@ -77,7 +82,7 @@ end
 function credit.shown(purses)
   local fields = {}
   for field, value in pairs(purses) do
-    if field ~= LEDGER_TOTAL then
+    if field ~= TOLD then
       fields[field] = value
     end
   end
@@ -94,16 +99,12 @@ end
 -- An error text when a purse left the range in which numbers are exact; `kind` and `amount` name the
 -- movement that did it.
 function credit.out_of_range(account, purses, kind, amount)
-  for _, purse in ipairs({ 'balance', 'held', 'spent' }) do
+  for _, purse in ipairs(PURSES) do
     if not is_whole(purses[purse]) then
       return unreadable(account, 'a ' .. (LEDGER_KIND[kind] or kind) .. ' of ' .. integer(amount) .. ' takes '
         .. purse .. ' beyond what a number can hold')
     end
   end
-end
-
-function credit.nobody()
-  return { balance = 0, held = 0, spent = 0 }
 end
 
 -- Loads an account for one movement to come. The second answer says why that cannot be.
@@ -131,17 +132,32 @@ local function ledger_add(ns, account, kind, amount, purses, entry)
       fields[#fields + 1] = entry[name]
     end
   end
+  for _, purse in ipairs(PURSES) do
+    purses[TOLD][purse] = purses[purse]
+  end
   return redis.call('XADD', ns .. 'ledger:' .. account, '*', unpack(fields))
 end
 
--- The operator may HSET a balance at any time. What was last known is the newest ledger entry; a
--- difference becomes an entry of its own, so that the ledger explains every balance.
-local function adjust(ns, account, purses)
-  local difference = purses.balance + purses.held + purses.spent - purses[LEDGER_TOTAL]
-  if difference ~= 0 then
-    ledger_add(ns, account, 'adjust', difference, purses, { by = 'redis-cli', note = 'set by hand' })
-    purses[LEDGER_TOTAL] = purses[LEDGER_TOTAL] + difference
+-- Books what was set by hand, and nothing else: the operator may HSET a balance at any time. What was
+-- last known is the newest ledger entry; what differs becomes an entry of its own, so that the ledger
+-- explains every purse. Its amount is what that granted; 0 when credit was only put from one purse into
+-- another. `purses` is what credit.load gave in this same call; an account that is gone has nothing.
+-- Answers purses.
+function credit.book(ns, account, purses)
+  if not purses then
+    purses = credit.nobody()
+    purses[TOLD] = ledger_told(ns, account)
   end
+  local differs, granted = false, 0
+  for _, purse in ipairs(PURSES) do
+    local difference = purses[purse] - purses[TOLD][purse]
+    differs = differs or difference ~= 0
+    granted = granted + difference
+  end
+  if differs then
+    ledger_add(ns, account, 'adjust', granted, purses, { by = 'redis-cli', note = 'set by hand' })
+  end
+  return purses
 end
 
 -- One movement: the hash and the ledger change together. `purses` is what credit.load gave in this
@@ -154,23 +170,11 @@ end
 --   from     the booking that a `move` takes the credits from
 -- Answers purses and the ID of the ledger's entry.
 function credit.move(ns, account, purses, kind, amount, entry)
-  if not purses then
-    purses = credit.nobody()
-    purses[LEDGER_TOTAL] = ledger_total(ns, account)
-  end
-  adjust(ns, account, purses)
+  purses = credit.book(ns, account, purses)
   credit.apply(purses, kind, amount)
-  if GRANTS[kind] then
-    purses[LEDGER_TOTAL] = purses[LEDGER_TOTAL] + amount
-  end
   if kind ~= 'waive' then
     redis.call('HSET', ns .. 'credit:' .. account, 'balance', integer(purses.balance),
       'held', integer(purses.held), 'spent', integer(purses.spent))
   end
   return purses, ledger_add(ns, account, kind, amount, purses, entry)
-end
-
--- Books what was set by hand, and nothing else.
-function credit.book(ns, account, purses)
-  adjust(ns, account, purses)
 end

@@ -17,7 +17,7 @@ local function predecessor(batch, id, b)
   if not b.reschedule_uid or b.reschedule_uid == b.uid then
     return nil
   end
-  local old_id = seats.resolve(batch.ns, redis.call('GET', batch.ns .. 'uid:' .. b.reschedule_uid), b.email)
+  local old_id = seats.resolve(batch.ns, redis.call('GET', batch.ns .. 'uid:' .. b.reschedule_uid), b.email, id)
   if not old_id or old_id == id then
     b.look_first = true
     return nil
@@ -27,7 +27,9 @@ local function predecessor(batch, id, b)
   local old = batch.load(old_id)
   if not old then
     return nil
-  elseif old.place == 'active' or old.state == 'accepting' or (old.state == 'waiting' and old.successor) then
+  elseif old.place == 'active' or old.state == 'accepting'
+    or (old.state == 'waiting' and old.successor and old.first_seen)
+  then
     return { wait = WAIT_MS }
   end
   local held, charged = old.held or 0, old.charged or 0
@@ -40,13 +42,15 @@ local function predecessor(batch, id, b)
   return { id = old_id, b = old, amount = charged, kind = 'move', back = 'refund' }
 end
 
--- The old booking is over; its credits are where the movements beside this put them.
-local function write_predecessor(batch, old, reason)
+-- The old booking is over; its credits are where the movements beside this put them, or stay (`kept`).
+local function write_predecessor(batch, old, reason, kept)
   if not old then
     return
   end
-  booking.set(old.b, 'held', 0)
-  booking.set(old.b, 'charged', 0)
+  if not kept then
+    booking.set(old.b, 'held', 0)
+    booking.set(old.b, 'charged', 0)
+  end
   booking.set(old.b, 'reason', reason)
   if old.b.state == 'accepted' then
     booking.close(batch.ns, old.id, old.b, 'cancelled', batch.now, batch.counts)
@@ -246,6 +250,14 @@ function decide.put_off(batch, id, b, delay_ms, reason)
   queue.put_down(batch.ns, id, b, 'retry', batch.now + delay_ms)
 end
 
+-- A writer for what cannot be done while observing: it touches credit, or Cal.com.
+function decide.leave_be(batch, id, b)
+  return function()
+    booking.set(b, 'last_error', 'TOLLGATE_MODE=observe: nothing is acted on')
+    decide.put_off(batch, id, b, OBSERVE_AGAIN_MS)
+  end
+end
+
 -- A writer that parks the booking.
 function decide.parker(batch, id, b, message)
   return function()
@@ -279,12 +291,16 @@ local function plan_withdrawn(batch, id, b, old)
   local movements, reason = {}, why .. ' in Cal.com before it was decided; nothing is charged'
   local last = old and why == 'rescheduled' and old.b.uid and batch.load(b.successor)
   local linked = last and last.state == 'waiting'
+  local kept = old and not linked and old.back == 'refund' and not decide.is_refundable(batch, b)
+  local old_reason = 'rescheduled to ' .. id .. ', which was ' .. why
   if linked then
     reason = 'rescheduled in Cal.com before it was decided'
-  elseif old and decide.is_refundable(batch, b) then
-    give_back(movements, old, why .. ' after it was rescheduled')
-  elseif old then
+  elseif kept then
     reason = why .. ' too late for a refund; what ' .. old.id .. ' was charged is kept'
+    old_reason = old_reason .. ' too late for a refund; ' .. integer(old.amount) .. ' kept'
+  else
+    give_back(movements, old, why .. ' after it was rescheduled')
+    old_reason = old_reason .. '; refunded'
   end
   local message = accounts.plan(batch, movements)
   if message then
@@ -294,14 +310,36 @@ local function plan_withdrawn(batch, id, b, old)
     accounts.write(batch, movements)
     if linked then
       write_link(batch, b, old)
-    elseif #movements > 0 then
-      write_predecessor(batch, old, 'rescheduled to ' .. id .. ', which was ' .. why .. '; refunded')
+    else
+      write_predecessor(batch, old, old_reason, kept)
     end
     booking.set(b, 'reason', reason)
     booking.close(batch.ns, id, b, state, batch.now, batch.counts)
     if b.successor then
       queue.wake(batch.ns, b.successor)
     end
+  end
+end
+
+-- A person discards an undecided booking: nothing is charged, and what the one that it replaces has is given
+-- back. Answers a writer, or nil and why that cannot be.
+function decide.plan_discarded(batch, id, b, by)
+  local old, movements = predecessor(batch, id, b), {}
+  if old and not old.wait then
+    accounts.add(movements, old.b.account, old.back, old.amount,
+      { booking = old.id, by = by, note = 'the reschedule to ' .. id .. ' was discarded' })
+  else
+    old = nil
+  end
+  local message = accounts.plan(batch, movements)
+  if message then
+    return nil, message
+  end
+  return function()
+    accounts.write(batch, movements)
+    write_predecessor(batch, old, 'rescheduled to ' .. id .. ', which was discarded; nothing is charged')
+    booking.set(b, 'reason', 'discarded by ' .. by .. ' before it was decided; nothing is charged')
+    booking.close(batch.ns, id, b, 'failed', batch.now, batch.counts)
   end
 end
 
@@ -381,11 +419,10 @@ end
 
 -- Plans an undecided booking. Answers a writer; nil when there is nothing to write.
 function decide.plan(batch, id, b)
-  local old = nil
-  if not batch.observe then
-    old = predecessor(batch, id, b)
-  end
-  if old and old.wait then
+  local old = predecessor(batch, id, b)
+  if old and batch.observe then
+    return decide.leave_be(batch, id, b)
+  elseif old and old.wait then
     if booking.is_withdrawn(b) and old.wait > 0 then
       return plan_withdrawn(batch, id, b)
     end
@@ -402,7 +439,7 @@ function decide.plan(batch, id, b)
     return plan_observed(batch, id, b)
   elseif booking.is_unidentified(b) then
     return nil
-  elseif booking.is_in_series(b) then
+  elseif booking.is_in_series(b) and not b.reschedule_uid then
     return series.plan(batch, id, b)
   end
 

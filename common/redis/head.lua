@@ -10,12 +10,16 @@
 --   policy_host  compiles the operator's policy and runs it with nothing but tables
 --   booking      the record of one booking: facts, states, what has to be done about it
 --   queue        the places a booking's name can be in: queue, active, retry, dead, none
+--   gate         how many calls to Cal.com may go out, and whether any may
 --   accounts     the accounts of one take: as they are, and as planned
 --   seats        bookings that share one of Cal.com's
 --   decide       an undecided booking: what it replaces, whether it is a twin, the policy, the hold
 --   series       recurring bookings, decided together
 --   record, take, settle   the three big steps
---   book         what an operator does to an account; functions registers everything
+--   sweep        what no webhook told
+--   book         what an operator does to an account
+--   operate      what an operator does to the queue: pause, resume, requeue, discard
+--   functions    registers everything
 --
 -- Rules for all of them:
 --   * KEYS[1] is always `{namespace}:queue`; every other key is derived from its hash tag, so all
@@ -49,11 +53,24 @@ local GATHER_MS = 2000
 -- How long (ms) a booking waits for another one in flight, if nothing wakes it before.
 local WAIT_MS = 5000
 
+-- A booking that has to wait for another one of its series waits as long again as it has, but so long (ms)
+-- at least and at most.
+local SERIES_WAIT_MS = 500
+local SERIES_WAIT_MOST_MS = 300000
+
 -- In observe mode a booking that is to be acted on waits so long (ms) until it is looked at again.
 local OBSERVE_AGAIN_MS = 60000
 
--- How many calls to Cal.com a booking remembers.
+-- How many calls to Cal.com a booking remembers, and how often it was requeued or discarded.
 local CALLS_KEPT = 20
+local MENDED_KEPT = 10
+
+-- While the queue is paused a worker asks again after this long (ms).
+local PAUSE_AGAIN_MS = 2000
+
+-- So many names at most may stand in the queue before one that is put back where it was: one for each
+-- worker that waited for work when the queue was paused.
+local PUT_BACK_MOST = 64
 
 -- After a worker left with a booking in hand, for how long (ms, from its take) its call to Cal.com may
 -- still run: the next one may look at once, but asks for nothing before.
@@ -88,10 +105,10 @@ local function is_whole(number)
   return type(number) == 'number' and number == math.floor(number) and math.abs(number) <= MAX_CREDITS
 end
 
--- A flat reply (HGETALL) or argument list from index `first` as a table.
-local function pairs_of(flat, first)
+-- A flat reply (HGETALL) or argument list from index `first` (to `last`) as a table.
+local function pairs_of(flat, first, last)
   local map = {}
-  for i = first or 1, #flat, 2 do
+  for i = first or 1, last or #flat, 2 do
     map[flat[i]] = flat[i + 1]
   end
   return map

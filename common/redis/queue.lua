@@ -20,6 +20,7 @@ end
 -- Makes sure that somebody will look at the booking (again).
 function queue.add(ns, id, b)
   if b.place == 'queue' then
+    booking.set(b, 'check', '') -- to be looked at, and now there is more to do
     return
   elseif b.place == 'active' then
     booking.set(b, 'again', '1')
@@ -63,6 +64,41 @@ function queue.give_back(ns, id, b)
   redis.call('RPUSH', ns .. 'queue', id)
   booking.set(b, 'place', 'queue')
   booking.set(b, 'again', '0')
+end
+
+-- By a person's word nothing is handed out and nothing decided, see operate.
+function queue.is_paused(ns)
+  return redis.call('EXISTS', ns .. 'paused') == 1
+end
+
+-- By when a name was heard of; of names of one millisecond Cal.com made the one with the smaller number first.
+local function is_older(ns, id, other)
+  local function received(name)
+    local ms = redis.pcall('HGET', ns .. 'booking:' .. name, 'received_ms')
+    return type(ms) == 'string' and tonumber(ms) or math.huge -- pushed by hand, and nothing to decide
+  end
+  local mine, theirs = received(id), received(other)
+  if mine ~= theirs then
+    return mine < theirs
+  end
+  return #id < #other or (#id == #other and id < other)
+end
+
+-- Puts a name back that a blocking pop took off the queue. It was the next one then, so it goes before all but
+-- the older ones that other workers put back since.
+function queue.put_back(ns, id)
+  local list, older = ns .. 'queue', 0
+  local next_ones = redis.call('LRANGE', list, -PUT_BACK_MOST, -1)
+  while older < #next_ones and is_older(ns, next_ones[#next_ones - older], id) do
+    older = older + 1
+  end
+  if older > 0 then
+    redis.call('LTRIM', list, 0, -older - 1)
+  end
+  redis.call('RPUSH', list, id)
+  for i = #next_ones - older + 1, #next_ones do
+    redis.call('RPUSH', list, next_ones[i])
+  end
 end
 
 -- Lists a booking for a person, unless it was named again meanwhile. Answers the place it went to.

@@ -8,27 +8,36 @@ function seats.parent(id)
   return id:match('^([^:]+):')
 end
 
--- The name that a booking's uid leads to; of a slot with seats, the one of the member with this e-mail.
-function seats.resolve(ns, id, email)
+-- The name that a booking's uid leads to; of a slot with seats, the one of the member with this e-mail that
+-- `successor` replaces: not one that was freed, or was replaced by another; of several the newest.
+function seats.resolve(ns, id, email, successor)
   if not id or redis.call('EXISTS', ns .. 'booking:' .. id) == 1 then
     return id
   end
-  local found
+  local found, found_ms
   for name, of in pairs(hash_get(ns .. 'seats:' .. id) or {}) do
-    if of == email and not name:match('^gone:') and (not found or name > found) then
-      found = name
+    local b = of == email and not name:match('^gone:') and booking.load(ns, name)
+    if b and b.successor == successor then
+      return name
+    elseif b and b.first_ms and not booking.is_withdrawn(b) and (not found or b.first_ms > found_ms) then
+      found, found_ms = name, b.first_ms
     end
   end
   return found
 end
 
--- Remembers a seat beside its slot. Answers when it was freed, if that was heard of before the seat was.
+-- Remembers a seat beside its slot. Answers when it was freed, if that was heard of before the seat was:
+-- one cancellation frees one seat.
 function seats.note(ns, id, created_ms, fields, expires_ms)
-  local key = ns .. 'seats:' .. seats.parent(id)
+  local key, gone = ns .. 'seats:' .. seats.parent(id), 'gone:' .. (fields.email or '')
   redis.call('HSET', key, id, fields.email or '')
   redis.call('PEXPIREAT', key, integer(expires_ms))
-  local gone_ms = tonumber(redis.call('HGET', key, 'gone:' .. (fields.email or '')))
-  return gone_ms and gone_ms >= created_ms and gone_ms or nil
+  local gone_ms = tonumber(redis.call('HGET', key, gone))
+  if not gone_ms or gone_ms < created_ms then
+    return nil
+  end
+  redis.call('HDEL', key, gone)
+  return gone_ms
 end
 
 -- The seat that is freed by a cancellation of this e-mail at this time; nil when it is known to be free

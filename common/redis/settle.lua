@@ -12,22 +12,25 @@ local function in_hand(ns, id, token, counts)
   return nil
 end
 
--- ARGV: id, token, call (look, confirm, decline, cancel), keep_ms. Comes before every call to Cal.com but the first
--- of a take: what may not be asked for any more is not, and when the call began is on record for whoever
--- takes the booking over.
--- Answers {'go'}, {'look'} (a cancel or reject came meanwhile: no confirm, see how Cal.com stands) or {'stale'}.
+-- ARGV: id, token, call (look, confirm, decline, cancel), keep_ms, then option, value, … (see gate.load).
+-- Comes before every call to Cal.com but the first of a take: what may not be asked for any more is not,
+-- the call is reserved, and when it began is on record for whoever takes the booking over.
+-- Answers {'go'}, {'look'} (a cancel or reject came meanwhile: no confirm, see how Cal.com stands),
+-- {'hold', ms, why} (no call may go out now) or {'stale'}.
 local function begin(keys, args)
   local ns = namespace(keys)
   local id, call = args[1], args[3]
   local keep_ms = number_argument(args, 4, 'keep_ms')
   local now, counts = now_ms(), {}
+  local g = gate.load(ns, pairs_of(args, 5), now)
   local b = in_hand(ns, id, args[2], counts)
   local answer = { 'stale' }
   if b and call == 'confirm' and booking.is_withdrawn(b) then
     answer = { 'look' }
   elseif b then
-    answer = { 'go' }
-    if call ~= 'look' then
+    local wait_ms, why = gate.call(g, args[2], id)
+    answer = wait_ms and { 'hold', integer(wait_ms), why } or { 'go' }
+    if not wait_ms and call ~= 'look' then
       booking.set(b, 'act_ms', now)
       booking.save(ns, id, b, now, keep_ms)
     end
@@ -62,10 +65,11 @@ local SETTLE = {
   },
 }
 
--- A booking that was final before: only a host's late yes changes it.
+-- A booking that was final before: only a host's late yes changes it. Not so when it was rescheduled since
+-- that was asked.
 local RESURRECTED = SETTLE.rejecting.accepted
 
-local OUTCOMES = { accepted = true, rejected = true, cancelled = true, gone = true, refused = true }
+local OUTCOMES = { accepted = true, rejected = true, cancelled = true, gone = true, refused = true, pending = true }
 
 -- What is left of a hold that was not there in full when Cal.com said yes to a whole series.
 local function uncovered(b)
@@ -127,25 +131,49 @@ local function write_settled(ns, id, b, rule, movement, purses, note, now, count
   return purses
 end
 
--- Cal.com did the same with the whole series: its other bookings have the outcome of the lead, but for
--- those to be accepted that were cancelled one by one meanwhile: they are looked at by themselves.
-local function settle_followers(ns, followers, state, outcome, purses_of, note, now, keep_ms, counts)
+-- Cal.com acted on the whole series. Its other bookings in `state` have the outcome that the answer names for
+-- their uid in `members` (`uid status uid status …`), or that of the lead where it names none at all. Those to be
+-- accepted that were cancelled one by one meanwhile are looked at by themselves. Answers who is still to be asked
+-- for.
+local function settle_followers(ns, followers, acted, purses_of, note, now, keep_ms, counts)
+  local state, members, told, left = acted.state, acted.members, {}, {}
+  for uid, status in members:gmatch('(%S+) (%S+)') do
+    told[uid] = status
+  end
   for _, follower in ipairs(followers) do
     local id, b = follower.id, follower.b
-    if b.state == state and (state == 'rejecting' or not booking.is_withdrawn(b)) then
-      local rule = SETTLE[state][outcome]
+    local its = members == '' and acted.outcome or told[b.uid]
+    local rule = SETTLE[state][its]
+    if b.state ~= state or (state == 'accepting' and booking.is_withdrawn(b)) then
+      -- It has a goal of its own by now.
+    elseif not rule then
+      left[#left + 1] = follower
+    else
       local account = b.account or ''
       purses_of[account] =
         write_settled(ns, id, b, rule, movement_of(ns, b, rule), purses_of[account], note, now, counts)
       booking.save(ns, id, b, now, keep_ms)
     end
   end
+  return left
 end
 
--- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said), covers (`series` when
--- Cal.com did it with the whole series), calls (see booking.add_calls)
+-- A booking that was only looked at, unless what is seen settles it. Answers whether that is all.
+local function settle_check(ns, id, b, outcome, told, now, keep_ms, counts)
+  if (b.check or '') == '' or not sweep.mend(ns, id, b, outcome, told, now, counts) then
+    return false
+  end
+  booking.add_calls(b, told.calls)
+  booking.save(ns, id, b, now, keep_ms)
+  stats_write(ns, counts)
+  return true
+end
+
+-- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said), covers (`series` when a
+-- call acted on the whole series), calls (see booking.add_calls), members (see settle_followers),
+-- then what else Cal.com told: option, value, … (see sweep.mend)
 -- Answers {'settled', state}, {'look'} (a cancel or reject came while our confirm was on its way: see
--- how Cal.com stands now), {'parked', reason} or {'stale'}.
+-- how Cal.com stands now), {'parked', reason}, {'checked'} (it was only looked at) or {'stale'}.
 local function settle(keys, args)
   local ns = namespace(keys)
   local id, token, outcome, note = args[1], args[2], args[3], args[5] or ''
@@ -159,6 +187,21 @@ local function settle(keys, args)
     stats_write(ns, counts)
     return { 'stale' }
   end
+  if outcome == 'pending' and (booking.goal(b) or 'look') ~= 'look' then
+    error({ err = 'ERR tollgate: unknown outcome pending of what is not only looked at' })
+  end
+  local told = pairs_of(args, 9)
+  told.calls = args[7]
+  local checked = settle_check(ns, id, b, outcome, told, now, keep_ms, counts)
+  if checked then
+    return { 'checked' }
+  elseif outcome == 'pending' then
+    outcome = 'cancelled' -- not accepted is all that matters to a look
+  end
+  local is_whole = args[6] == 'series' and booking.is_in_series(b)
+  if is_whole and b.state == 'accepting' then
+    series.note_confirmed(ns, b, now)
+  end
   if b.state == 'accepting' and outcome == 'accepted' and booking.is_withdrawn(b) then
     return { 'look' }
   end
@@ -166,10 +209,10 @@ local function settle(keys, args)
   local state = b.state
   local by_state = SETTLE[state]
   local rule = by_state and by_state[outcome]
-  if not by_state and outcome == 'accepted' and state ~= 'accepted' then
+  if not by_state and outcome == 'accepted' and state ~= 'accepted' and not b.successor then
     rule = RESURRECTED
   end
-  local followers = rule and OPEN[state] and series.followers(ns, id, b) or {}
+  local followers, waiting = series.companions(ns, id, b)
   local movement = rule and movement_of(ns, b, rule)
   local purses_of, message = {}, nil
   if movement then
@@ -187,17 +230,22 @@ local function settle(keys, args)
   elseif rule then
     purses_of[b.account or ''] =
       write_settled(ns, id, b, rule, movement, purses_of[b.account or ''], note, now, counts)
-    if args[6] == 'series' then
-      settle_followers(ns, followers, state, outcome, purses_of, note, now, keep_ms, counts)
-    else
-      series.pass_on(ns, followers, now, keep_ms)
+    if is_whole and SETTLE[state] then
+      local acted = { state = state, outcome = outcome, members = args[8] or '' }
+      followers = settle_followers(ns, followers, acted, purses_of, note, now, keep_ms, counts)
     end
+    series.pass_on(ns, followers, now, keep_ms)
+    series.wake(ns, waiting, now, keep_ms)
     if rule.dead then
       queue.park(ns, id, b, now, note, counts)
     else
       -- A fact that was no news while the call was on its way may be one now.
       queue.put_down(ns, id, b, booking.needs_attention(b) and 'queue' or 'none')
     end
+  elseif outcome == 'refused' then
+    -- It cannot even be asked about, so asking again is no use.
+    message = note
+    queue.park(ns, id, b, now, message, counts)
   else
     booking.set(b, 'settled_ms', now)
     queue.put_down(ns, id, b, state == 'waiting' and 'queue' or 'none')
@@ -210,13 +258,9 @@ local function settle(keys, args)
   return { 'settled', b.state }
 end
 
--- Nobody gains from asking Cal.com about a booking that began, unless it is young.
-local function is_hopeless(b, now)
-  return now >= math.max((b.start or 0) * 1000, b.received_ms + 86400000)
-end
-
 -- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls
--- Answers {'retry', delay}, {'queued'} (named again meanwhile), {'dead'} or {'stale'}.
+-- Answers {'retry', delay}, {'queued'} (named again meanwhile), {'dead'}, {'checked'} (it was only to be
+-- looked at, and a later sweep will) or {'stale'}.
 local function retry(keys, args)
   local ns = namespace(keys)
   local id, token, why = args[1], args[2], args[6] or ''
@@ -225,14 +269,19 @@ local function retry(keys, args)
   local b = in_hand(ns, id, token, counts)
   local answer = { 'stale' }
   if b then
-    booking.set(b, 'last_error', why)
     booking.add_calls(b, args[7])
-    if args[4] == '1' then
+    if (b.check or '') == '' then
+      booking.set(b, 'last_error', why)
+    end
+    if args[4] == '1' and (b.check or '') == '' then
       booking.set(b, 'attempts', b.attempts + 1)
       stats_add(counts, 'retries')
     end
     local place
-    if is_hopeless(b, now) then
+    if (b.check or '') ~= '' then
+      sweep.put_back(ns, id, b)
+      place = 'checked'
+    elseif gate.is_hopeless(ns, b, now) then
       place = queue.park(ns, id, b, now, 'gave up: ' .. why, counts)
     else
       place = queue.put_down(ns, id, b, 'retry', now + delay_ms)

@@ -4,18 +4,24 @@
 -- A planner for each state answers a function that writes what is to be done, or nil.
 local PLAN = { waiting = decide.plan }
 
+-- What an accepted booking was charged is given back, or kept, when it was cancelled; and given back when it
+-- turned out to be replaced by one that was decided alone.
 function PLAN.accepted(batch, id, b)
-  if not booking.is_withdrawn_for_good(b) then
-    return nil
-  end
   local heir = b.successor and batch.load(b.successor)
   if heir and heir.state == 'waiting' then
     return nil -- its decision takes the charge over
   end
+  local replaced = heir and heir.decision and heir.state ~= 'observed'
+  if not replaced and not booking.is_withdrawn_for_good(b) then
+    return nil
+  elseif batch.observe then
+    return decide.leave_be(batch, id, b)
+  end
+  local why = replaced and 'rescheduled to ' .. b.successor or 'cancelled'
   local amount, movements = b.charged or 0, {}
-  local refund = decide.is_refundable(batch, b)
+  local refund = replaced or decide.is_refundable(batch, b)
   if refund then
-    accounts.add(movements, b.account, 'refund', amount, { booking = id, note = 'cancelled' })
+    accounts.add(movements, b.account, 'refund', amount, { booking = id, note = why })
   end
   local message = accounts.plan(batch, movements)
   if message then
@@ -25,7 +31,7 @@ function PLAN.accepted(batch, id, b)
     if refund then
       accounts.write(batch, movements)
       booking.set(b, 'charged', 0)
-      booking.set(b, 'reason', 'cancelled; ' .. integer(amount) .. ' refunded')
+      booking.set(b, 'reason', why .. '; ' .. integer(amount) .. ' refunded')
     else
       booking.set(b, 'reason', 'cancelled too late for a refund; ' .. integer(amount) .. ' kept')
     end
@@ -34,16 +40,20 @@ function PLAN.accepted(batch, id, b)
 end
 
 local function is_fresh(batch, b)
-  return b.takes == 1 and b.events == 1 and not b.look_first and batch.now - b.received_ms < batch.fresh_ms
+  return b.takes == 1 and b.events == 1 and not b.look_first and not b.waited_for and not b.found_ms
+    and batch.now - b.received_ms < batch.fresh_ms
     and math.abs(batch.now - b.first_ms) < batch.fresh_ms
 end
 
 -- What a worker needs to know; see store.h, struct store_job.
 local function job_of(batch, id, b)
+  -- Let in by our own confirm of another one of its series, a "no" cancels it as in the guide's flow.
+  local is_guide = booking.is_guide(b) or series.is_let_in(batch.ns, b)
+  local how = booking.is_in_series(b) and series.approach(batch, id, b)
   return { id, b.token, booking.goal(b) or 'look', b.uid or '', b.account or '', b.reason or '',
     integer(b.cost or 0), integer(b.attempts), is_fresh(batch, b) and '1' or '0',
-    booking.is_guide(b) and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)),
-    b.seat or '', booking.is_in_series(b) and '1' or '0',
+    is_guide and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)),
+    b.seat or '', how == 'alone' and '2' or how and '1' or '0',
     (b.payment_ms or b.paid == 'yes') and '1' or '0' }
 end
 
@@ -113,12 +123,13 @@ local function plan(batch, id)
   if b.state == 'waiting' and not b.first_seen then
     return item
   end
-  if batch.observe and b.state ~= 'waiting' and booking.needs_attention(b) then
+  if batch.observe and (b.check or '') ~= '' then
     item.write = function()
-      booking.set(b, 'last_error', 'TOLLGATE_MODE=observe: nothing is acted on')
-      decide.put_off(batch, id, b, OBSERVE_AGAIN_MS)
+      sweep.put_back(batch.ns, id, b) -- what is seen would move credit
     end
-  elseif PLAN[b.state] and not b.is_planned then
+  elseif batch.observe and b.state ~= 'waiting' and booking.needs_attention(b) then
+    item.write = decide.leave_be(batch, id, b)
+  elseif PLAN[b.state] and not b.is_planned and (b.check or '') == '' then
     b.is_planned = true
     item.write = PLAN[b.state](batch, id, b)
   end
@@ -138,6 +149,9 @@ local function write(batch, item)
   if item.write then
     item.write()
   end
+  if b.place == 'none' then
+    series.wait_turn(batch, id, b)
+  end
   local job
   if b.place == 'none' and booking.goal(b) then
     redis.call('RPUSH', batch.active, id)
@@ -154,8 +168,14 @@ local function write(batch, item)
   return job
 end
 
+-- A fresh booking is acted on at once, some are only looked at; any other is looked at, then acted on.
+local function is_one_call(job)
+  local goal, fresh = job[3], job[9]
+  return fresh == '1' or goal == 'look' or goal == 'identify'
+end
+
 local function take_batch(batch, want)
-  local names = choose(batch, want)
+  local names = choose(batch, gate.admit(batch.gate, want, batch.token))
   local items, seen = {}, {}
   local lists = { names.adopted, names.due, names.queued }
   for _, list in ipairs(lists) do
@@ -181,16 +201,28 @@ local function take_batch(batch, want)
   if #names.queued > 0 then
     redis.call('RPOP', batch.ns .. 'queue', #names.queued)
   end
-  local jobs, ids = {}, {}
+  local jobs, ids, handed = {}, {}, {}
   for _, item in ipairs(items) do
     local job = write(batch, item)
     if job then
       jobs[#jobs + 1] = job
       ids[#ids + 1] = item.id
+      handed[#handed + 1] = { id = item.id, token = batch.token, is_one_call = is_one_call(job) }
     end
   end
+  gate.hand_out(batch.gate, batch.name, handed)
   redis.call('HSET', batch.worker, 'seq', integer(batch.seq), 'batch', table.concat(ids, ' '))
   return jobs
+end
+
+-- The queue is paused: what a blocking pop took off it goes back. Answers no jobs.
+local function take_nothing(batch)
+  batch.hold, batch.hold_ms = 'paused', PAUSE_AGAIN_MS
+  for _, id in ipairs(laid_down(batch.ns, batch.name)) do
+    redis.call('LREM', batch.active, 1, id)
+    queue.put_back(batch.ns, id)
+  end
+  return {}
 end
 
 -- How long until the next retry is due, in ms; -1 when none waits.
@@ -203,10 +235,11 @@ local function next_due(batch)
 end
 
 -- ARGV: worker, number of this take (from 1 up; the same number repeats the same batch), how many at
--- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe), then option, value, …
--- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}, hold, hold_ms}
---   hold     why no more can be taken now; '': nothing stands against it
+-- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe), then option, value, … (see gate.load)
+-- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}, hold, hold_ms, gate}
+--   hold     why no more can be taken now; '': nothing stands against it; probe: the worker shall ask /me
 --   hold_ms  for how long
+--   gate     see gate.view
 local function take(keys, args)
   local ns = namespace(keys)
   local worker = args[1]
@@ -229,6 +262,7 @@ local function take(keys, args)
     end
     return loaded[booking_id] or nil
   end
+  batch.gate = gate.load(ns, batch.options, now)
   local lease_ms = number_argument(args, 5, 'lease_ms')
   local before = redis.call('HMGET', batch.worker, 'seq', 'batch')
   local last = tonumber(before[1]) or 0
@@ -240,6 +274,8 @@ local function take(keys, args)
   local jobs
   if seq == last then
     jobs = repeat_take(batch, before[2] or '')
+  elseif queue.is_paused(ns) then
+    jobs = take_nothing(batch)
   else
     local policy, message = policy_host.current(ns)
     if not policy then
@@ -251,5 +287,7 @@ local function take(keys, args)
   end
   redis.call('ZADD', ns .. 'workers', integer(now + lease_ms), worker)
   stats_write(ns, batch.counts)
-  return { redis.call('LLEN', ns .. 'queue'), next_due(batch), jobs, batch.hold or '', batch.hold_ms or 0 }
+  local g = batch.gate or {}
+  return { redis.call('LLEN', ns .. 'queue'), next_due(batch), jobs, batch.hold or g.hold or '',
+    integer(batch.hold_ms or g.hold_ms or 0), gate.view(batch.gate) }
 end

@@ -1,7 +1,9 @@
 """What tests ask for: `library` (the Redis library alone), `house` (start what you like), `make_gate`
-and `gate` (everything wired together)."""
+and `gate` (everything wired together), `script` and `credit` (the operator's scripts)."""
 
 import itertools
+import os
+import subprocess
 
 import pytest
 
@@ -62,3 +64,20 @@ def make_gate(house):
 @pytest.fixture
 def gate(make_gate):
     return make_gate()
+
+
+@pytest.fixture
+def script(bare_library, shared_redis):
+    """script("credit", "show", …) → the finished process."""
+    def run(name, *arguments, code=0, **options):
+        env = {**os.environ, "REDIS_URL": shared_redis.url, "TOLLGATE_NAMESPACE": bare_library.namespace}
+        done = subprocess.run([harness.ROOT / "scripts" / name, *map(str, arguments)], env=env, capture_output=True, text=True,
+                              timeout=60, stdin=subprocess.DEVNULL, check=False, **options)
+        assert done.returncode == code, (done.stdout, done.stderr)
+        return done
+    return run
+
+
+@pytest.fixture
+def credit(script):
+    return lambda *arguments, code=0: script("credit", *arguments, code=code)

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 import redis
 
+import invariants
 from harness import ROOT
 
 DAY_S = 86400
@@ -16,11 +17,16 @@ LUA = ROOT / "common" / "redis"
 DEFAULT_POLICY = (LUA / "policy.lua").read_text()
 
 
-def library_text() -> str:
-    """The parts joined as the Makefile joins them, so that no build is needed."""
+def library_parts() -> Dict[str, str]:
+    """File name → text, in the order in which the Makefile joins them."""
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     parts = re.search(r"^REDIS_LIBRARY = (.*)$", makefile, re.M).group(1).split()
-    return "".join((LUA / part).read_text() for part in parts)
+    return {part: (LUA / part).read_text() for part in parts}
+
+
+def library_text() -> str:
+    """The whole library, so that no build is needed."""
+    return "".join(library_parts().values())
 
 
 def load_library(client: redis.Redis) -> None:
@@ -32,7 +38,7 @@ def now_ms() -> int:
 
 
 class Job(NamedTuple):
-    """The fields of job_of in take.lua, in its order."""
+    """The fields of job_of in take.lua, in its order; `alone` shares one with `series`."""
 
     id: str
     token: str
@@ -47,6 +53,7 @@ class Job(NamedTuple):
     busy_ms: int  # until which a call of a worker that left may still run
     seat: str
     series: bool  # one of several of an identified series
+    alone: bool  # others of it wait at Cal.com for another answer
     paid: bool
 
 
@@ -56,6 +63,7 @@ class Batch(NamedTuple):
     jobs: List[Job]
     hold: str  # why no more can be taken now
     hold_ms: int
+    gate: List[str]  # see View
 
     @property
     def ids(self) -> List[str]:
@@ -63,10 +71,10 @@ class Batch(NamedTuple):
 
 
 def read_job(fields: List[str]) -> Job:
-    assert len(fields) == len(Job._fields), f"a job with holes: {fields}"
+    assert len(fields) == len(Job._fields) - 1, f"a job with holes: {fields}"
     id_, token, goal, uid, account, reason, cost, attempts, fresh, guide, busy, seat, series, paid = fields
     return Job(id_, token, goal, uid, account, reason, int(cost), int(attempts), fresh == "1", guide == "1",
-               int(busy), seat, series == "1", paid == "1")
+               int(busy), seat, series != "0", series == "2", paid == "1")
 
 
 class Library:
@@ -86,14 +94,18 @@ class Library:
 
     # ---- The functions ----
 
+    @staticmethod
+    def told(id_: Any) -> Dict[str, Any]:
+        """What every event about this booking tells. A slot of its own: two requests for one slot are twins."""
+        start = int(time.time()) + 7 * DAY_S + zlib.crc32(str(id_).encode()) % 100000 * 60
+        return {"uid": f"uid-{id_}", "account": "ann@example.com", "email": "ann@example.com",
+                "event_type": "1207", "start": start, "end": start + 3600}
+
     def record(self, id_: Any = 1, kind: str = "requested", created: Optional[int] = None,
                keep_ms: int = KEEP_MS, **fields: Any) -> str:
         """An event as ingest hands it over. A field given as None is left out."""
         created = now_ms() if created is None else created
-        # A slot of its own: two requests for one slot are twins.
-        start = int(time.time()) + 7 * DAY_S + zlib.crc32(str(id_).encode()) % 100000 * 60
-        told = {"uid": f"uid-{id_}", "account": "ann@example.com", "email": "ann@example.com",
-                "event_type": "1207", "start": start, "end": start + 3600}
+        told = self.told(id_)
         if kind == "requested":
             told["requires_confirmation"] = "yes"
         told.update(fields)
@@ -105,20 +117,23 @@ class Library:
         if number is None:
             number = next(self.numbers.setdefault(worker, itertools.count(1)))
         flat = [part for pair in options.items() for part in pair]
-        left, next_due, jobs, hold, hold_ms = self.call("take", worker, number, count, fresh_ms, lease_ms, keep_ms, mode, *flat)
-        return Batch(left, next_due, [read_job(job) for job in jobs], hold, hold_ms)
+        left, next_due, jobs, hold, hold_ms, gate = self.call(
+            "take", worker, number, count, fresh_ms, lease_ms, keep_ms, mode, *flat)
+        return Batch(left, next_due, [read_job(job) for job in jobs], hold, int(hold_ms), gate)
 
     def take_one(self, **args: Any) -> Job:
         batch = self.take(**args)
         assert len(batch.jobs) == 1, batch
         return batch.jobs[0]
 
-    def begin(self, job: Job, call: str = "confirm", keep_ms: Any = KEEP_MS) -> List[Any]:
-        return self.call("begin", job.id, job.token, call, keep_ms)
+    def begin(self, job: Job, call: str = "confirm", keep_ms: Any = KEEP_MS, **options: Any) -> List[Any]:
+        flat = [part for pair in options.items() for part in pair]
+        return self.call("begin", job.id, job.token, call, keep_ms, *flat)
 
     def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS, covers: str = "booking",
-               calls: str = "") -> List[str]:
-        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls)
+               calls: str = "", members: str = "", **told: Any) -> List[str]:
+        flat = [part for pair in told.items() for part in pair]
+        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls, members, *flat)
 
     def retry(self, job: Job, delay_ms: Any = 0, burn: bool = True, why: str = "a 502",
               keep_ms: Any = KEEP_MS, calls: str = "") -> List[Any]:
@@ -133,6 +148,30 @@ class Library:
 
     def leave(self, worker: str = "w") -> int:
         return self.call("leave", worker, KEEP_MS)
+
+    def pause(self, by: str = "nora", note: str = "") -> List[str]:
+        return self.call("pause", by, note)
+
+    def resume(self, by: str = "nora") -> List[str]:
+        return self.call("resume", by)
+
+    def requeue(self, *ids: Any, by: str = "nora", note: str = "", keep_ms: Any = KEEP_MS) -> List[str]:
+        return self.call("requeue", by, note, keep_ms, *ids)
+
+    def discard(self, *ids: Any, by: str = "nora", note: str = "", keep_ms: Any = KEEP_MS) -> List[str]:
+        return self.call("discard", by, note, keep_ms, *ids)
+
+    def found(self, id_: Any = 1, status: str = "pending", created: Optional[int] = None, aside: str = "",
+              **fields: Any) -> List[str]:
+        """A row of a list, as the sweep hands it over; made a minute ago."""
+        created = now_ms() - 60000 if created is None else created
+        told = {**self.told(id_), "requires_confirmation": "yes", **fields}
+        flat = [part for name, value in told.items() if value is not None for part in (name, value)]
+        return self.call("found", id_, status, created, KEEP_MS, aside, *flat)
+
+    def sweep(self, step: str, worker: str = "w", interval_ms: int = 1000, lease_ms: int = 10000, **gate: Any) -> List[str]:
+        flat = [part for pair in gate.items() for part in pair]
+        return self.call("sweep", worker, step, interval_ms, lease_ms, KEEP_MS, *flat)
 
     def install(self, text: str, source: str = "file") -> List[str]:
         return self.call("policy", text, source)
@@ -225,65 +264,26 @@ class Library:
         """Everything in the namespace, to show that a call changed nothing."""
         raw = redis.Redis(connection_pool=redis.ConnectionPool(
             **{**self.client.connection_pool.connection_kwargs, "decode_responses": False}))
-        with raw:
-            return {key: (raw.dump(key), raw.execute_command("PEXPIRETIME", key))
-                    for key in self.keys() if stats or key != self.key("stats")}
+        keys = [key for key in self.keys() if stats or key != self.key("stats")]
+        with raw, raw.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.dump(key).execute_command("PEXPIRETIME", key)
+            told = pipeline.execute()
+        return dict(zip(keys, zip(told[::2], told[1::2])))
 
     # ---- What must hold after every test ----
 
-    def check_books(self) -> None:
-        """granted = Σ adjust = balance + held + spent, after every entry and in the hash."""
-        for key in self.keys("ledger:"):
-            account = key.split(":ledger:", 1)[1]
-            entries = self.client.xrange(key)
-            granted = 0
-            for entry_id, entry in entries:
-                granted += int(entry["amount"]) if entry["kind"] in ("adjust", "grant") else 0
-                total = sum(int(entry[purse]) for purse in ("balance", "held", "spent"))
-                assert total == granted, f"{account}: the book is off at {entry_id} {entry}"
-            changed_since = self.by_hand.get(account) == entries[-1][0]
-            if not changed_since and self.client.exists(self.key("credit:" + account)):
-                newest = tuple(int(entries[-1][1][p]) for p in ("balance", "held", "spent"))
-                assert self.purses(account) == newest, f"{account}: the ledger does not explain it"
+    def view(self) -> invariants.View:
+        return invariants.read_view(self.client, self.key(""))
 
     def check_holds(self) -> None:
-        """What bookings hold and have been charged is what the ledgers say they do and have."""
-        moved: Dict[str, List[int]] = {}
-        signs = {"hold": (1, 0), "capture": (-1, 1), "release": (-1, 0), "refund": (0, -1), "move": (1, 0)}
-        for key in self.keys("ledger:"):
-            spent = 0
-            for _, entry in self.client.xrange(key):
-                if entry["kind"] == "move":  # out of what the old booking held, or had been charged
-                    was_charged = int(entry["spent"]) < spent
-                    moved[entry["from"]][1 if was_charged else 0] -= int(entry["amount"])
-                spent = int(entry["spent"])
-                held, charged = signs.get(entry["kind"], (0, 0))
-                sums = moved.setdefault(entry["booking"], [0, 0])
-                sums[0] += held * int(entry["amount"])
-                sums[1] += charged * int(entry["amount"])
-        for id_, b in self.bookings().items():
-            told = [int(b.get("held", 0)), int(b.get("charged", 0))]
-            assert told == moved.get(id_, [0, 0]), f"booking {id_} and the ledger disagree: {b}"
-
-    def bookings(self) -> Dict[str, Dict[str, str]]:
-        return {key.split(":booking:", 1)[1]: self.client.hgetall(key) for key in self.keys("booking:")}
+        invariants.check_holds(self.view())
 
     def check_places(self) -> None:
-        """Each name is in one place at most, and its record says which."""
-        found: Dict[str, List[str]] = {}
-        places = {"queue": self.queue(), "retry": self.retries(), "dead": self.dead()}
-        for key in self.keys("active:"):
-            places[key.split("}:", 1)[1]] = self.client.lrange(key, 0, -1)
-        for place, names in places.items():
-            for name in names:
-                found.setdefault(name, []).append(place)
-        for id_, b in self.bookings().items():
-            place = b["place"]
-            if place == "active":
-                place = "active:" + b["token"].rsplit("/", 1)[0]
-            assert found.get(id_, []) == ([] if place == "none" else [place]), f"booking {id_}: {b}"
+        invariants.check_places(self.view())
 
     def check(self) -> None:
-        self.check_books()
-        self.check_holds()
-        self.check_places()
+        view = self.view()
+        invariants.check_books(view, self.by_hand)
+        invariants.check_holds(view)
+        invariants.check_places(view)

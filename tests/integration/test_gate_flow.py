@@ -321,6 +321,21 @@ def test_a_booking_that_the_api_cannot_be_asked_for(make_gate, dialect):
     assert purses(gate) == (1, 0, 0) and gate.fake.stats()["calls"] == 0
 
 
+@both
+def test_a_series_that_the_api_cannot_be_asked_for(make_gate, dialect):
+    """What cannot be looked up is a person's to decide, and does not go round."""
+    gate = make_gate(dialect=dialect)
+    gate.credit(ANN, balance=1)
+    name, fields = ("42", []) if dialect == "v2" else ("no.number", ["uid", "uid-of-it"])
+    now_ms = int(time.time() * 1000)
+    gate.client.fcall("tollgate_record", 1, gate.key("queue"), name, "requested", now_ms, 86400000, *fields,
+                      "account", ANN, "email", ANN, "start", now_ms // 1000 + 86400, "occurrences", 3)
+    b = wait_place(gate, name, "dead")
+    assert b["state"] == "waiting" and "no uid or number" in b["last_error"]
+    assert purses(gate) == (1, 0, 0) and gate.fake.stats()["calls"] == 0
+    assert gate.client.hget(gate.key("stats"), "dead") == "1"
+
+
 # ---- In time ----
 
 @pytest.mark.skipif(BUILD.name != "release", reason="only the release build is meant to be fast")

@@ -21,6 +21,10 @@ def by_hand(gate, id, what, **fields):
         {"confirms": gate.fake.confirm, "declines": gate.fake.decline}[step](id, **fields)
 
 
+def waived(gate):
+    return gate.client.zrange(gate.key("waived"), 0, -1)
+
+
 def wait_state(gate, id, state):
     return wait_for(lambda: gate.wait_settled(id)["state"] == state, what=f"{id} to be {state}")
 
@@ -47,6 +51,7 @@ def test_before_the_decision(make_gate, dialect, what, balance, state, moved):
     assert gate.fake.calls(id) == [], "there is nothing to do at Cal.com"
     assert gate.fake.booking(id)["status"] == status
     assert movements(gate) == moved
+    assert waived(gate) == ([str(id)] if moved == [("waive", 1)] else [])
     assert purses(gate) == ((0, 0, 1) if moved is CAPTURED else (balance, 0, 0))
 
 
@@ -120,6 +125,7 @@ def test_while_we_decline(make_gate, dialect, what):
     assert b["state"] == ("accepted" if overruled else "rejected")
     assert gate.fake.booking(id)["status"] != "PENDING"
     assert movements(gate) == ([("waive", 1)] if overruled else []) and purses(gate) == (0, 0, 0)
+    assert waived(gate) == ([str(id)] if overruled else [])
     assert acts(gate, id) == [DECLINE[dialect]]
 
 
@@ -175,6 +181,21 @@ def test_while_we_wait(make_gate, dialect, what, state, moved):
     gate.wait_idle()
     assert acts(gate, id) == [CONFIRM[dialect]] and movements(gate) == moved
     assert purses(gate) == ((0, 0, 1) if moved is CAPTURED else (1, 0, 0))
+
+
+@both
+def test_told_of_a_cancel_before_calcom_has_it(make_gate, dialect):
+    """BOOKING_CANCELLED is sent before the row changes: the look still sees a booking that could be confirmed."""
+    gate = make_gate(dialect=dialect)
+    gate.credit(ANN, balance=1)
+    gate.fake.fault("status", CONFIRM[dialect], status=503, headers={"Retry-After": "300"})
+    id = gate.fake.book(ANN)["id"]
+    wait_place(gate, id, "retry")
+    gate.fake.send(id, "BOOKING_CANCELLED")
+    assert gate.wait_settled(id)["state"] == "cancelled"
+    gate.wait_idle()
+    assert acts(gate, id) == [CONFIRM[dialect]] and looks(gate, id) == 1
+    assert movements(gate) == RELEASED and purses(gate) == (1, 0, 0)
 
 
 # ---- Afterwards ----

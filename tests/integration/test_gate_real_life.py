@@ -30,6 +30,18 @@ def test_a_reschedule_that_needs_confirmation_moves_the_charge(make_gate, dialec
     assert acts(gate, new["id"]) == [CONFIRM[dialect]]
 
 
+def test_a_dearer_reschedule_holds_only_the_difference(make_gate):
+    gate = make_gate()
+    gate.credit(ANN, balance=3)
+    gate.terms(**{"cost:1208": 3})
+    old = gate.fake.book(ANN)
+    settled(gate, old["id"], "accepted")
+    new = gate.fake.book(ANN, rescheduleUid=old["uid"], eventTypeId=1208, requiresConfirmation=True)
+    settled(gate, new["id"], "accepted")
+    assert movements(gate)[2:] == [("move", 1), ("hold", 2), ("capture", 3)]
+    assert purses(gate) == (0, 0, 3)
+
+
 def test_a_rejected_reschedule_leaves_neither(make_gate):
     gate = make_gate()
     gate.credit(ANN, balance=1)
@@ -68,6 +80,33 @@ def test_one_click_that_makes_three_bookings(make_gate, dialect):
     assert sorted(acts(gate, b["id"])[0] for b in made) == sorted([CONFIRM[dialect]] + 2 * [DECLINE[dialect]])
 
 
+def check_twin(gate, id):
+    settled(gate, id, "rejected")
+    assert gate.booking(id)["reason"] == "You asked for this time twice; your first request counts."
+
+
+def test_twins_that_one_worker_takes_together(make_gate):
+    gate = make_gate(workers=0)
+    gate.credit(ANN, balance=3)
+    first, *others = [b["id"] for b in gate.fake.book(ANN, count=3, start=IN_A_WEEK)["bookings"]]
+    gate.add_worker()
+    settled(gate, first, "accepted")
+    for id in others:
+        check_twin(gate, id)
+    assert purses(gate) == (2, 0, 1)
+
+
+def test_twins_that_different_workers_take(make_gate):
+    gate = make_gate()
+    gate.credit(ANN, balance=3)
+    first = gate.fake.book(ANN, start=IN_A_WEEK)["id"]
+    settled(gate, first, "accepted")
+    gate.worker.stop()
+    gate.add_worker()
+    check_twin(gate, gate.fake.book(ANN, start=IN_A_WEEK)["id"])
+    assert purses(gate) == (2, 0, 1)
+
+
 def test_who_cancelled_may_book_the_same_slot_again(make_gate):
     gate = make_gate()
     gate.credit(ANN, balance=1)
@@ -95,12 +134,16 @@ def test_a_rejected_paid_booking_says_that_calcom_refunds(make_gate):
 
 # ---- Identity ----
 
-def test_a_member_number_out_of_the_metadata(make_gate):
-    gate = make_gate(ingest_env={"TOLLGATE_ACCOUNT_FIELD": "metadata.memberId"})
+@pytest.mark.parametrize("field, told", [
+    ("metadata.memberId", lambda number: {"metadata": {"memberId": number}}),
+    ("responses.member_number.value", lambda number: {"responses": {"member_number": number}}),
+], ids=["metadata", "question"])
+def test_a_member_number(make_gate, field, told):
+    gate = make_gate(ingest_env={"TOLLGATE_ACCOUNT_FIELD": field})
     gate.credit("bc-0042", balance=5, email=ANN)
-    own = gate.fake.book(ANN, metadata={"memberId": "BC-0042"})
-    stranger = gate.fake.book(BOB, metadata={"memberId": "BC-0042"})
-    nobody = gate.fake.book(ANN, metadata={})
+    own = gate.fake.book(ANN, **told("BC-0042"))
+    stranger = gate.fake.book(BOB, **told("BC-0042"))
+    nobody = gate.fake.book(ANN)
     settled(gate, own["id"], "accepted")
     settled(gate, stranger["id"], "rejected")
     settled(gate, nobody["id"], "rejected")

@@ -3,7 +3,7 @@
 import pytest
 
 from harness import now_iso, wait_for
-from outcomes import ANN, BOB, BOTH, purses
+from outcomes import ANN, BOB, BOTH, CONFIRM, DECLINE, purses
 
 SLOT = {"eventTypeId": 1300, "start": now_iso(7 * 86400)}
 SEATS = ["--event-type", "1300:requires-confirmation:seats=10"]
@@ -38,6 +38,7 @@ def seats(gate, id):
 def test_each_seat_is_its_members_charge(seat_gate, generation):
     gate = seat_gate(generation)
     ann, bob = take_seat(gate, ANN), take_seat(gate, BOB)
+    gate.wait_idle()
     assert ann["id"] == bob["id"]
     assert (purses(gate, ANN), purses(gate, BOB)) == ((1, 0, 1), (1, 0, 1))
     assert seats(gate, ann["id"]) == {ANN: "accepted", BOB: "accepted"}
@@ -82,6 +83,35 @@ def test_v1_cannot_free_one_seat(seat_gate):
     assert purses(gate, BOB) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("status", [400, 401])
+@pytest.mark.parametrize("generation, action", [("cloud", "decline"), ("legacy", "cancel")])
+def test_a_seat_that_cal_com_does_not_free_is_a_persons(seat_gate, generation, action, status):
+    """Nobody let it in: it is neither waived nor charged, and nobody else's seat is touched."""
+    gate = seat_gate(generation)
+    gate.credit(BOB, balance=0)
+    ann = take_seat(gate, ANN)
+    gate.fake.fault("status", action, times=-1, status=status, body={"message": "Not that seat"})
+    made = gate.fake.book(BOB, **SLOT)
+    b = gate.wait_settled(f"{made['id']}:{made['seatUid']}")
+    assert (b["state"], b["place"]) == ("failed", "dead")
+    assert f"{status}: Not that seat" in b["last_error"]
+    assert gate.client.zcard(gate.key("waived")) == 0
+    assert (purses(gate, ANN), purses(gate, BOB)) == ((1, 0, 1), (0, 0, 0))
+    assert seats(gate, ann["id"]) == {ANN: "accepted", BOB: "accepted" if generation == "legacy" else "pending"}
+    assert gate.worker.is_ready()
+
+
+def test_a_seat_that_cal_com_does_not_confirm_is_not_charged(seat_gate):
+    """That the slot is accepted says nothing about the seat."""
+    gate = seat_gate()
+    take_seat(gate, ANN)
+    gate.fake.fault("status", "confirm", times=-1, status=400, body={"message": "Not that seat"})
+    made = gate.fake.book(BOB, **SLOT)
+    b = gate.wait_settled(f"{made['id']}:{made['seatUid']}")
+    assert (b["state"], b["place"]) == ("failed", "dead")
+    assert purses(gate, BOB) == (2, 0, 0)
+
+
 # ---- Series ----
 
 def book_series(gate, count=3, **fields):
@@ -97,8 +127,11 @@ def test_a_series_is_decided_as_a_whole(make_gate, dialect, credits, state):
     assert [gate.wait_settled(id)["state"] for id in ids] == [state] * 3
     spent = 3 if state == "accepted" else 0
     assert purses(gate) == (credits - spent, 0, spent)
-    asked = [call for id in ids for call in gate.fake.calls(id) if call["action"] != "get"]
-    assert len(asked) == (1 if dialect == "v2" else 3)
+    gate.wait_idle()
+    called = sorted([call["action"] for call in gate.fake.calls(id)] for id in ids)
+    asked = ["get", "get", (CONFIRM if state == "accepted" else DECLINE)[dialect]]
+    # Each is looked up once to see which series it is in; v2 is asked for all by one of them.
+    assert called == ([["get"], ["get"], asked] if dialect == "v2" else [asked] * 3)
 
 
 def test_one_whose_webhook_is_lost_is_not_waited_for(make_gate):

@@ -17,7 +17,8 @@ from wire import Door, request, webhook
 PROGRAM = str(BUILD / "tollgate-ingest")
 SETTINGS = ["REDIS_URL", "TOLLGATE_NAMESPACE", "TOLLGATE_LISTEN", "TOLLGATE_ADMIN_LISTEN", "WEBHOOK_SECRET",
             "TOLLGATE_ALLOW_UNSIGNED", "TOLLGATE_EVENT_TYPES", "TOLLGATE_ACCOUNT_FIELD", "TOLLGATE_THREADS",
-            "TOLLGATE_KEEP_DAYS", "TOLLGATE_LOG_FORMAT", "TOLLGATE_LOG_LEVEL", "TOLLGATE_LOG_FILE"]
+            "TOLLGATE_SPOOL_DIR", "TOLLGATE_SPOOL_MAX", "TOLLGATE_SPOOL_AFTER_MS", "TOLLGATE_WAIT_REPLICAS",
+            "TOLLGATE_STRICT", "TOLLGATE_KEEP_DAYS", "TOLLGATE_LOG_FORMAT", "TOLLGATE_LOG_LEVEL", "TOLLGATE_LOG_FILE"]
 
 
 @pytest.fixture
@@ -84,6 +85,10 @@ WRONG = {
     "TOLLGATE_ACCOUNT_FIELD": [".", "metadata.", "a..b", "a b", "a.b.c.d.e.f.g.h.i", "x" * 201, "ä", "a/b",
                                "oneTimePassword"],
     "TOLLGATE_THREADS": ["-1", "257", "two", "1.5", "2 ", "99999999999999999999"],
+    "TOLLGATE_SPOOL_MAX": ["0", "1048575", "1G"],
+    "TOLLGATE_SPOOL_AFTER_MS": ["9", "1001", "0.25"],
+    "TOLLGATE_WAIT_REPLICAS": ["-1", "10", "all"],
+    "TOLLGATE_STRICT": ["true", "1"],
     "TOLLGATE_KEEP_DAYS": ["0", "3651", "30d"],
     "TOLLGATE_LOG_FORMAT": ["xml", "JSON", "logfmt|json"],
     "TOLLGATE_LOG_LEVEL": ["loud", "warning", "INFO"],
@@ -240,8 +245,7 @@ def test_sigterm_answers_a_request_that_waits_for_redis(door):
         door.ingest.sigterm()
         assert idle.rest(1) == b""
         answer = waiting.answer()
-        assert (answer.status, answer.headers["connection"]) == (503, "close")
-        assert "retry-after" in answer.headers
+        assert (answer.status, answer.headers["connection"]) == (202, "close")
     assert_ended(door.ingest, 0, 2)
 
 
@@ -521,7 +525,7 @@ def test_metrics_parse_and_count(door):
     families = parse_metrics(reply.text)
     assert families["tollgate_ingest_webhooks_total"] == ["counter", {
         f'tollgate_ingest_webhooks_total{{result="{result}"}}': count for result, count in {
-            "queued": 2, "no_work": 2, "ping": 1, "ignored_trigger": 1, "other_event_type": 0, "malformed": 1,
+            "queued": 2, "no_work": 2, "spooled": 0, "ping": 1, "ignored_trigger": 1, "other_event_type": 0, "malformed": 1,
             "unsigned": 1, "wrong_signature": 1, "unavailable": 0, "bad_request": 1}.items()}]
     events = families["tollgate_ingest_events_total"][1]
     assert events['tollgate_ingest_events_total{trigger="requested"}'] == 3

@@ -45,6 +45,28 @@ def test_what_was_set_by_hand_is_booked_first(library):
     assert library.movements()[-1] == ("adjust", -4)
 
 
+def test_purses_that_were_exchanged_by_hand_are_booked(library):
+    """The sum stays, the ledger must tell it all the same."""
+    library.grant(ANN, 5)
+    library.credit(balance=2, held=3)
+    library.member(ANN)
+    assert library.movements() == [("grant", 5), ("adjust", 0)]
+    assert [library.ledger()[-1][purse] for purse in ("balance", "held", "spent")] == ["2", "3", "0"]
+    library.member(ANN)
+    assert len(library.ledger()) == 2
+
+
+def test_an_account_whose_hash_was_deleted(library):
+    """What it had is gone, and the ledger says so; the hash alone being back would not balance."""
+    library.grant(ANN, 5)
+    library.client.delete(library.key("credit:" + ANN))
+    assert library.member(ANN) == ["granted", "0", "0", "0", "new"]
+    assert library.movements() == [("grant", 5), ("adjust", -5)]
+    library.client.delete(library.key("credit:" + ANN))
+    library.grant(ANN, 2)
+    assert library.movements()[2:] == [("grant", 2)]
+
+
 def test_a_member_with_fields(library):
     assert library.member(ANN, 3, key="import-1", tier="gold", expires="2026-12-31")[4] == "new"
     assert library.member(ANN, 3, key="import-1", tier="silver")[0] == "known"
@@ -74,6 +96,49 @@ def test_a_grant_beyond_what_a_number_holds(library):
 def test_wrong_accounts(library, account):
     with pytest.raises(redis.ResponseError, match="an account is"):
         library.grant(account, 1)
+
+
+@pytest.mark.parametrize("fields, says", [
+    ({str(i): "x" for i in range(101)}, "at most 100 fields"), ({str(i): "x" for i in range(8000)}, "at most 100 fields"),
+    ({"a": "x" * 65536}, "at most 65536"), ({"a" * 65536: "x"}, "at most 65536"),
+])
+def test_too_many_fields_change_nothing(library, fields, says):
+    before = library.snapshot()
+    with pytest.raises(redis.ResponseError, match=says):
+        library.member(ANN, 1, **fields)
+    assert library.snapshot() == before
+
+
+def test_as_many_fields_as_can_be(library):
+    fields = {f"{i:03d}": "x" * 652 for i in range(100)}
+    assert library.member(ANN, 1, **fields)[0] == "granted"
+    assert len(library.client.hgetall(library.key("credit:" + ANN))) == 103
+
+
+def test_a_field_without_a_value(library):
+    with pytest.raises(redis.ResponseError, match="tier.*no value"):
+        library.call("member", ANN, 1, "", "nora", "", "tier")
+    assert library.purses() is None
+
+
+@pytest.mark.parametrize("function", ["debit", "member"])
+@pytest.mark.parametrize("amount, says", [(-5, "negative|positive"), (2**53, "whole number"), (-2**53, "whole number"),
+                                          ("9" * 400, "whole number"), ("-0x1", "whole number")])
+def test_amounts_that_are_none(library, function, amount, says):
+    library.grant(ANN, 1)
+    before = library.snapshot()
+    with pytest.raises(redis.ResponseError, match=says):
+        library.call(function, ANN, amount, "", "nora", "")
+    assert library.snapshot() == before
+
+
+def test_a_debit_beyond_what_a_number_holds(library):
+    library.grant(ANN, 1)
+    assert library.debit(ANN, MOST, overdraw=True)[1] == str(1 - MOST)
+    library.debit(ANN, 1, overdraw=True)
+    with pytest.raises(redis.ResponseError, match="beyond what a number can hold"):
+        library.debit(ANN, 1, overdraw=True)
+    assert library.purses() == (-MOST, 0, 0)
 
 
 @pytest.mark.parametrize("field", ["balance", "held", "spent", ""])

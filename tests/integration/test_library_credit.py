@@ -82,13 +82,13 @@ def test_an_account_made_with_all_purses_by_hand(library):
     assert library.movements() == [("adjust", 14), ("hold", 1)]
 
 
-def test_a_balance_moved_between_purses_by_hand_needs_no_entry(library):
+def test_a_balance_moved_between_purses_by_hand_is_an_entry_of_nothing(library):
     library.credit(balance=5)
     job = hold(library)
     library.credit(balance=3, spent=1)
     library.settle(job, "accepted")
     assert library.purses() == (3, 0, 2)
-    assert library.movements() == [("adjust", 5), ("hold", 1), ("capture", 1)]
+    assert library.movements() == [("adjust", 5), ("hold", 1), ("adjust", 0), ("capture", 1)]
 
 
 def test_an_account_deleted_while_it_holds(library):

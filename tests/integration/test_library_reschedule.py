@@ -294,3 +294,108 @@ def test_the_middle_of_a_chain_is_heard_of_last(library):
         assert library.take().jobs == []
     assert library.purses() == (1, 0, 1)
     assert (library.state(1), library.state(2), library.state(3)) == ("cancelled", "cancelled", "accepted")
+
+
+def test_one_that_was_rescheduled_before_its_payment_was_heard_to_succeed(library):
+    """Of the old one only the payment is known: nobody will ever decide it, so it is not waited for."""
+    library.credit(balance=1)
+    library.record(1, "payment")
+    reschedule(library)
+    job = library.take_one()
+    assert (job.id, job.goal) == ("2", "accept")
+    library.record(1, "requested", created=now_ms() + 1000)
+    assert library.take().jobs == []
+    assert (library.state(1), library.purses()) == ("cancelled", (0, 1, 0))
+
+
+@pytest.mark.parametrize("cost, by, reason", [
+    (1, "ann@example.com", "rescheduled to 2, which was cancelled too late for a refund; 1 kept"),
+    (1, "host@example.com", "rescheduled to 2, which was cancelled; refunded"),
+    (0, "host@example.com", "rescheduled to 2, which was cancelled; refunded"),
+])
+def test_the_old_one_is_over_when_the_new_one_is_cancelled_undecided(library, cost, by, reason):
+    library.credit(balance=1)
+    library.terms(cost=cost)
+    accept(library)
+    reschedule(library, start=int(time.time()) + 3600)
+    library.record(2, "cancelled", cancelled_by=by)
+    assert library.take().jobs == []
+    assert (library.state(1), library.booking(1)["reason"]) == ("cancelled", reason)
+    kept = cost if by == ANN else 0
+    assert library.purses() == (1 - kept, 0, kept)
+    assert library.client.zcard(library.key("open:" + ANN)) == 0
+
+
+def test_a_look_that_is_older_than_a_reschedule_does_not_bring_the_old_one_back(library):
+    library.credit(balance=1)
+    library.record(1)
+    library.settle(library.take_one(), "cancelled")
+    library.record(1, "created", created=now_ms() + 1000)
+    job = library.take_one()
+    assert job.goal == "look"
+    reschedule(library)
+    library.settle(job, "accepted")
+    assert (library.state(1), library.movements()[-1]) == ("cancelled", ("release", 1))
+
+
+def test_what_the_old_one_only_held_is_released_however_late_the_new_one_is_cancelled(library):
+    """Nobody ever confirmed either of them."""
+    library.credit(balance=1)
+    library.record(1)
+    old = library.take_one()
+    reschedule(library, start=int(time.time()) + 3600)
+    library.settle(old, "cancelled")
+    assert library.purses() == (0, 1, 0)
+    library.record(2, "cancelled", cancelled_by=ANN)
+    assert library.take().jobs == []
+    assert (library.state(1), library.state(2), library.purses()) == ("cancelled", "cancelled", (1, 0, 0))
+
+
+@pytest.mark.parametrize("kind, state", [("cancelled", "cancelled"), ("rejected", "rejected")])
+def test_the_end_of_a_reschedule_is_heard_of_before_it(library, kind, state):
+    """The old one's charge must not stay with a booking that is over."""
+    library.credit(balance=1)
+    accept(library)
+    asked = now_ms() - 1000
+    library.record(2, kind)
+    assert reschedule(library, created=asked) == "queued"
+    assert library.take().jobs == []
+    assert (library.state(1), library.state(2)) == ("cancelled", state)
+    assert library.purses() == (1, 0, 0)
+    assert reschedule(library, created=asked) == "known"
+
+
+@pytest.mark.parametrize("kind", ["requested", "cancelled"])
+def test_while_observing_nobody_takes_over_what_the_old_one_has(library, kind):
+    """It waits for a worker that may touch credit."""
+    library.credit(balance=1)
+    library.record(1)
+    old = library.take_one()
+    reschedule(library)
+    library.settle(old, "cancelled")
+    library.record(2, kind, created=now_ms() + 1000)
+    assert library.take(mode="observe").jobs == []
+    assert (library.state(2), library.place(2), library.purses()) == ("waiting", "retry", (0, 1, 0))
+    library.client.zadd(library.key("retry"), {"2": 0})
+    library.take()
+    assert library.state(2) == ("accepting" if kind == "requested" else "cancelled")
+    assert library.purses() == ((0, 1, 0) if kind == "requested" else (1, 0, 0))
+
+
+@pytest.mark.parametrize("cost", [0, 1])
+def test_a_reschedule_that_was_decided_before_it_was_known_to_be_one(library, cost):
+    """The host's confirm tells no rescheduleUid, and overtook the request. The old one is paid back."""
+    library.credit(balance=2)
+    library.terms(cost=cost)
+    accept(library)
+    library.record(2, "created", requires_confirmation="yes")
+    assert library.take().jobs == []
+    assert library.purses() == (2 - 2 * cost, 0, 2 * cost)
+    reschedule(library, created=now_ms() - 1000)
+    assert library.take(mode="observe").jobs == []
+    assert library.state(1) == "accepted"
+    library.client.zadd(library.key("retry"), {"1": 0})
+    assert library.take().jobs == []
+    assert (library.state(1), library.state(2)) == ("cancelled", "accepted")
+    assert library.booking(1)["reason"] == f"rescheduled to 2; {cost} refunded"
+    assert library.purses() == (2 - cost, 0, cost)

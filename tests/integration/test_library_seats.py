@@ -85,6 +85,17 @@ def test_a_seat_that_was_freed_before_it_was_heard_of(library):
     assert (library.state("7:a"), library.purses(ANN)) == ("cancelled", (2, 0, 0))
 
 
+def test_one_cancellation_that_was_heard_of_first_frees_one_of_two_seats(library):
+    library.credit(ANN, balance=2)
+    now = now_ms()
+    free(library, ANN, created=now)
+    for name in "ab":
+        seat(library, name, ANN, created=now - 1000)
+    assert free(library, ANN, created=now + 3) == "known"  # by another subscription
+    assert library.take().ids == ["7:b"]
+    assert (library.state("7:a"), library.state("7:b"), library.purses(ANN)) == ("cancelled", "accepting", (1, 1, 0))
+
+
 def test_the_slots_own_echo_is_no_booking(two_seats):
     assert two_seats.record("7", "created", uid="uid-7", seats="yes") == "known"
     assert two_seats.booking("7") == {}
@@ -104,6 +115,21 @@ def test_a_rescheduled_seat_takes_its_own_charge_along(two_seats):
     two_seats.settle(two_seats.take_one(), "accepted")
     assert (two_seats.state("7:a"), two_seats.state("7:b")) == ("accepted", "cancelled")
     assert two_seats.purses(BOB) == (1, 0, 1)
+
+
+def test_a_seat_that_was_freed_and_taken_again_is_rescheduled(library):
+    """The one that is there is replaced, whatever the seats' IDs."""
+    library.credit(ANN, balance=1)
+    now = now_ms()
+    seat(library, "b", ANN, created=now - 3000)
+    library.settle(library.take_one(), "accepted")
+    free(library, ANN, created=now - 2000, cancelled_by="host@example.com")
+    seat(library, "a", ANN, created=now - 1000)
+    library.settle(library.take_one(), "accepted")
+    assert (library.state("7:b"), library.state("7:a"), library.purses(ANN)) == ("cancelled", "accepted", (0, 0, 1))
+    seat(library, "c", ANN, parent="8", reschedule_uid="uid-7")
+    library.settle(library.take_one(), "accepted")
+    assert (library.state("7:a"), library.state("8:c"), library.purses(ANN)) == ("cancelled", "accepted", (0, 0, 1))
 
 
 # ---- Series ----

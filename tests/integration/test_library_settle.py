@@ -61,6 +61,23 @@ def test_what_becomes_of_a_no(library, outcome, state, movements):
     assert_is_final(library, state, dead=outcome == "refused")
 
 
+def test_what_cannot_be_looked_up_waits_for_a_person(library):
+    library.record(1, occurrences=3)
+    assert library.settle(library.take_one(), "refused", "no uid") == ["parked", "no uid"]
+    assert (library.state(), library.dead(), library.booking()["last_error"]) == ("waiting", ["1"], "no uid")
+    library.push("1")  # who mended it names it again
+    assert library.take_one().goal == "identify"
+
+
+def test_a_late_yes_that_cannot_be_looked_up_waits_for_a_person(library):
+    library.settle(rejecting(library), "rejected")
+    library.record(1, "created", created=now_ms() + 1000)
+    look = library.take_one()
+    assert look.goal == "look"
+    assert library.settle(look, "refused", "no uid") == ["parked", "no uid"]
+    assert (library.state(), library.dead(), library.queue()) == ("rejected", ["1"], [])
+
+
 def assert_is_final(library, state, dead):
     assert library.done() == state
     assert library.dead() == (["1"] if dead else [])

@@ -71,6 +71,8 @@ bench_on_done(const struct calcom_answer *answer, void *arg)
 {
     struct calcom_bench *bench = arg;
     bench->answer = *answer;
+    (void)snprintf(bench->members, sizeof bench->members, "%s", answer->members);
+    bench->answer.members = bench->members;
     bench->answers++;
 }
 
@@ -78,7 +80,9 @@ void
 bench_send(struct calcom_bench *bench, enum calcom_call call)
 {
     int before = bench->answers;
-    const struct calcom_subject subject = { BENCH_ID, BENCH_UID, "", BENCH_REASON };
+    const struct calcom_subject subject = { BENCH_ID, BENCH_UID,
+                                            bench->seat != NULL ? bench->seat : "", BENCH_REASON,
+                                            bench->send_by_mono_ms };
     bool sent = calcom_send(bench->calcom, call, &subject, bench_on_done, bench);
     check(sent, "%s was not sent", calcom_call_name(call));
     check(bench->answers == before, "%s was answered from inside", calcom_call_name(call));

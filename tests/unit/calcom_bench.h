@@ -21,7 +21,10 @@ struct calcom_bench {
     struct calcom *calcom;
     struct config config;
     char url[128], key[64], version[32];
+    const char *seat;            /* that the calls are about; NULL: none */
+    int64_t send_by_mono_ms;     /* of the calls to come; 0: at any time */
     struct calcom_answer answer; /* the last one */
+    char members[512];           /* of it */
     int answers;
 };
 

@@ -22,7 +22,7 @@ struct refusal {
 #define HTML "<html><body>404 page not found</body></html>"
 
 static const struct refusal V1_REFUSALS[] = {
-    { 300, 308, "", CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
+    { 300, 308, "", CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
     { 400, 400, "{\"message\":\"This booking has already been cancelled.\"}", CALCOM_TRANSIENT,
       CALCOM_UNCLEAR },
     { 400, 400, "", CALCOM_TRANSIENT, CALCOM_UNCLEAR },
@@ -33,11 +33,11 @@ static const struct refusal V1_REFUSALS[] = {
     { 402, 402, "{\"message\":\"x\"}", CALCOM_TRANSIENT, CALCOM_UNCLEAR },
     { 403, 404, "{\"message\":\"You are not authorized\"}", CALCOM_GONE, CALCOM_UNCLEAR },
     { 403, 404, "{\"error\":\"Not found\"}", CALCOM_GONE, CALCOM_UNCLEAR },
-    { 403, 404, HTML, CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
-    { 403, 404, "", CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
-    { 403, 404, "{}", CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
-    { 403, 404, "{\"message\":7}", CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
-    { 405, 405, "{\"message\":\"Method not allowed\"}", CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
+    { 403, 404, HTML, CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
+    { 403, 404, "", CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
+    { 403, 404, "{}", CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
+    { 403, 404, "{\"message\":7}", CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
+    { 405, 405, "{\"message\":\"Method not allowed\"}", CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
     { 406, 407, "", CALCOM_TRANSIENT, CALCOM_UNCLEAR },
     { 408, 408, "", CALCOM_TRANSIENT, CALCOM_TRANSIENT },
     { 409, 409, "{\"message\":\"Conflict\"}", CALCOM_TRANSIENT, CALCOM_UNCLEAR },
@@ -55,7 +55,7 @@ static const struct refusal V1_REFUSALS[] = {
     "\"error\":{\"code\":\"TRPCError\",\"message\":\"" message "\"}}"
 
 static const struct refusal V2_REFUSALS[] = {
-    { 300, 308, "", CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
+    { 300, 308, "", CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
     { 400, 400, V2_ERROR("Booking already confirmed"), CALCOM_TRANSIENT, CALCOM_UNCLEAR },
     { 400, 400, V2_ERROR("Bad request: Please check your request data and try again"),
       CALCOM_TRANSIENT, CALCOM_UNCLEAR },
@@ -69,15 +69,14 @@ static const struct refusal V2_REFUSALS[] = {
     { 403, 403, V2_ERROR("insufficient scope"), CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
     { 404, 404, V2_ERROR("Booking with uid=x was not found in the database"), CALCOM_GONE,
       CALCOM_UNCLEAR },
-    { 404, 404, V2_ERROR("Cannot POST /v2/bookings/x/confirm"), CALCOM_CREDENTIALS,
-      CALCOM_CREDENTIALS },
+    { 404, 404, V2_ERROR("Cannot POST /v2/bookings/x/confirm"), CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
     { 404, 404, "{\"message\":\"Cannot GET /v2/bookings/x\",\"error\":\"Not Found\"}",
-      CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
+      CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
     { 404, 404, "{\"message\":\"Booking not found\"}", CALCOM_GONE, CALCOM_UNCLEAR },
-    { 404, 404, HTML, CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
-    { 404, 404, "", CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
-    { 404, 404, "{\"status\":\"error\"}", CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
-    { 405, 405, V2_ERROR("Method not allowed"), CALCOM_CREDENTIALS, CALCOM_CREDENTIALS },
+    { 404, 404, HTML, CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
+    { 404, 404, "", CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
+    { 404, 404, "{\"status\":\"error\"}", CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
+    { 405, 405, V2_ERROR("Method not allowed"), CALCOM_NO_ROUTE, CALCOM_NO_ROUTE },
     { 406, 407, "", CALCOM_TRANSIENT, CALCOM_UNCLEAR },
     { 408, 408, V2_ERROR("Request Timeout"), CALCOM_TRANSIENT, CALCOM_TRANSIENT },
     { 409, 409, V2_ERROR("Conflict"), CALCOM_TRANSIENT, CALCOM_UNCLEAR },
@@ -136,6 +135,34 @@ test_v2_refusals(void **state)
     check_refusals("v2", V2_REFUSALS, COUNT_OF(V2_REFUSALS));
 }
 
+/* ---- Whose key it is ---- */
+
+static void
+test_me(void **state)
+{
+    static const struct {
+        int status;
+        enum calcom_class kind;
+    } ROWS[] = {
+        { 200, CALCOM_DONE },        { 401, CALCOM_CREDENTIALS }, { 403, CALCOM_CREDENTIALS },
+        { 404, CALCOM_CREDENTIALS }, { 302, CALCOM_NO_ROUTE },    { 408, CALCOM_TRANSIENT },
+        { 429, CALCOM_THROTTLED },   { 500, CALCOM_TRANSIENT },   { 503, CALCOM_TRANSIENT },
+    };
+    static const char *const DIALECTS[] = { "v1", "v2" };
+    (void)state;
+    for (size_t d = 0; d < COUNT_OF(DIALECTS); d++) {
+        struct calcom_bench bench;
+        bench_open(&bench, DIALECTS[d]);
+        for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+            stub_server_answer(bench.server, ROWS[i].status, "", "{\"user\":{}}");
+            const struct calcom_answer *answer = bench_call(&bench, CALCOM_ME);
+            check(answer->kind == ROWS[i].kind, "%s: %d is %s", DIALECTS[d], ROWS[i].status,
+                  calcom_class_name(answer->kind));
+        }
+        bench_close(&bench);
+    }
+}
+
 /* ---- "Yes": how the booking stands ---- */
 
 #define UNSAID ((enum booking_status)99) /* the row's body does not say it */
@@ -192,6 +219,8 @@ outcome_of(const char *dialect, enum calcom_call call)
     case CALCOM_CANCEL:
         return STATUS_CANCELLED;
     case CALCOM_LOOK:
+    case CALCOM_ME:
+    case CALCOM_LIST:
         break;
     }
     return UNSAID;
@@ -234,6 +263,49 @@ test_successes(void **state)
         }
         bench_close(&bench);
     }
+}
+
+/* A series answers with an array, in an order of its own: the entry of the booking that was asked
+ * for counts, the first one only if none is. */
+static void
+test_an_array_holds_our_own(void **state)
+{
+#define OTHER "{\"uid\":\"other\",\"status\":\"rejected\",\"recurringBookingUid\":\"s1\"}"
+    static const struct {
+        const char *data;
+        enum booking_status status;
+        const char *series, *members;
+    } ROWS[] = {
+        { OTHER ",{\"uid\":\"" BENCH_UID
+                "\",\"status\":\"accepted\",\"recurringBookingUid\":\"s2\"}",
+          STATUS_ACCEPTED, "s2", "other rejected " BENCH_UID " accepted" },
+        { "7,null,{\"uid\":7}," OTHER ",{\"uid\":\"" BENCH_UID "\",\"status\":\"cancelled\"}",
+          STATUS_CANCELLED, "", "other rejected " BENCH_UID " cancelled" },
+        { OTHER ",{\"uid\":\"another\",\"status\":\"accepted\"}", STATUS_REJECTED, "s1",
+          "other rejected another accepted" },
+        /* What would read as something else is left out. */
+        { "{\"uid\":\"" BENCH_UID
+          "\",\"status\":\"PENDING\"},{\"uid\":\"a b\",\"status\":\"accepted\"},"
+          "{\"uid\":\"\",\"status\":\"accepted\"},{\"uid\":\"c\",\"status\":\"new "
+          "word\"},{\"uid\":\"d\"}",
+          STATUS_PENDING, "", BENCH_UID " pending" },
+    };
+    struct calcom_bench bench;
+    char body[512];
+    (void)state;
+    bench_open(&bench, "v2");
+    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+        (void)snprintf(body, sizeof body, "{\"status\":\"success\",\"data\":[%s]}", ROWS[i].data);
+        for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
+            stub_server_answer(bench.server, 200, "", body);
+            const struct calcom_answer *answer = bench_call(&bench, CALLS[j]);
+            check(answer->kind == CALCOM_DONE && answer->status == ROWS[i].status, "%s: %s",
+                  ROWS[i].data, booking_status_name(answer->status));
+            assert_string_equal(answer->series, ROWS[i].series);
+            assert_string_equal(answer->members, ROWS[i].members);
+        }
+    }
+    bench_close(&bench);
 }
 
 static void
@@ -328,7 +400,7 @@ test_redirect_is_not_followed(void **state)
     for (size_t i = 0; i < COUNT_OF(STATUSES); i++) {
         for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
             stub_server_answer(bench.server, STATUSES[i], location, "");
-            assert_int_equal(bench_call(&bench, CALLS[j])->kind, CALCOM_CREDENTIALS);
+            assert_int_equal(bench_call(&bench, CALLS[j])->kind, CALCOM_NO_ROUTE);
             assert_int_equal(bench.answer.http_status, STATUSES[i]);
             assert_int_equal(stub_server_requests(bench.server), ++requests);
         }
@@ -400,7 +472,7 @@ test_deep_body(void **state)
     stub_server_answer(bench.server, 200, "", body);
     assert_int_equal(bench_call(&bench, CALCOM_LOOK)->kind, CALCOM_TRANSIENT);
     stub_server_answer(bench.server, 404, "", body);
-    assert_int_equal(bench_call(&bench, CALCOM_LOOK)->kind, CALCOM_CREDENTIALS);
+    assert_int_equal(bench_call(&bench, CALCOM_LOOK)->kind, CALCOM_NO_ROUTE);
     bench_close(&bench);
     free(body);
 }
@@ -411,7 +483,9 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_v1_refusals),
         cmocka_unit_test(test_v2_refusals),
+        cmocka_unit_test(test_me),
         cmocka_unit_test(test_successes),
+        cmocka_unit_test(test_an_array_holds_our_own),
         cmocka_unit_test(test_other_good_statuses),
         cmocka_unit_test(test_detail_tells_the_message),
         cmocka_unit_test(test_long_detail_is_cut),

@@ -116,13 +116,107 @@ test_calls_that_cannot_be_written(void **state)
         bench_open(&bench, DIALECTS[i]);
         for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
             const char *id = i == 0 ? "none" : "7", *uid = i == 0 ? "uid" : "";
-            const struct calcom_subject subject = { id, uid, "", "reason" };
+            const struct calcom_subject subject = { id, uid, "", "reason", 0 };
             assert_false(calcom_send(bench.calcom, CALLS[j], &subject, must_not_run, NULL));
         }
         bench_idle(&bench, 50);
         assert_int_equal(stub_server_requests(bench.server), 0);
         bench_close(&bench);
     }
+}
+
+/* ---- Seats ---- */
+
+static const struct {
+    enum calcom_call call;
+    const char *by_route, *without; /* the request's line with its body */
+} SEAT_CALLS[] = {
+    { CALCOM_CONFIRM, "/seats/confirm HTTP/1.1\r\n|{\"seatUids\":[\"seat-1\"]}",
+      "/confirm HTTP/1.1\r\n|" },
+    { CALCOM_DECLINE, "/seats/decline HTTP/1.1\r\n|{\"seatUids\":[\"seat-1\"]}",
+      "/cancel HTTP/1.1\r\n|{\"cancellationReason\":\"" BENCH_REASON "\",\"seatUid\":\"seat-1\"}" },
+    { CALCOM_CANCEL,
+      "/cancel HTTP/1.1\r\n|{\"cancellationReason\":\"" BENCH_REASON "\",\"seatUid\":\"seat-1\"}",
+      "/cancel HTTP/1.1\r\n|{\"cancellationReason\":\"" BENCH_REASON "\",\"seatUid\":\"seat-1\"}" },
+};
+
+/* parts: what stands behind the uid, and the body behind a bar. */
+static void
+check_seat_request(const struct calcom_bench *bench, const char *parts)
+{
+    char line[256], body[256];
+    const char *bar = strchr(parts, '|');
+    const char *last = stub_server_last(bench->server);
+    (void)snprintf(line, sizeof line, "POST /v2/bookings/" BENCH_UID "%.*s", (int)(bar - parts),
+                   parts);
+    (void)snprintf(body, sizeof body, "\r\n\r\n%s", bar + 1);
+    check(strncmp(last, line, strlen(line)) == 0, "%s is not %s", last, line);
+    check(strcmp(strstr(last, "\r\n\r\n"), body) == 0, "%s does not end in %s", last, body);
+}
+
+/* Cal.com's own "no such route" is learnt once; that of something before it says nothing. */
+static void
+test_missing_seat_routes(void **state)
+{
+    static const char NO_ROUTE[] = "{\"status\":\"error\",\"error\":{\"message\":"
+                                   "\"Cannot POST /v2/bookings/x/seats/confirm\"}}";
+    static const char *const NOT_CALCOMS[] = { "<html>404 page not found</html>", "",
+                                               "{\"message\":\"no such host\"}" };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(SEAT_CALLS); i++) {
+        struct calcom_bench bench;
+        bool has_route = SEAT_CALLS[i].call != CALCOM_CANCEL;
+        bench_open(&bench, "v2");
+        bench.seat = "seat-1";
+        for (size_t j = 0; j < COUNT_OF(NOT_CALCOMS); j++) {
+            stub_server_answer(bench.server, 404, "", NOT_CALCOMS[j]);
+            check(!bench_call(&bench, SEAT_CALLS[i].call)->again, "%s", NOT_CALCOMS[j]);
+            check_seat_request(&bench, SEAT_CALLS[i].by_route);
+        }
+        stub_server_answer(bench.server, 404, "", NO_ROUTE);
+        assert_int_equal(bench_call(&bench, SEAT_CALLS[i].call)->again, has_route);
+        stub_server_answer(bench.server, 200, "", "{\"status\":\"success\",\"data\":{}}");
+        assert_int_equal(bench_call(&bench, SEAT_CALLS[i].call)->kind, CALCOM_DONE);
+        check_seat_request(&bench, SEAT_CALLS[i].without);
+        bench_close(&bench);
+    }
+}
+
+/* API v1 knows nothing of seats: their bookings are confirmed whole, and none is freed. */
+static void
+test_seats_of_v1(void **state)
+{
+    struct calcom_bench bench;
+    const struct calcom_subject subject = { BENCH_ID, BENCH_UID, "seat-1", BENCH_REASON, 0 };
+    (void)state;
+    bench_open(&bench, "v1");
+    bench.seat = "seat-1";
+    stub_server_answer(bench.server, 404, "", "{\"message\":\"Cannot POST /v1/bookings/48213\"}");
+    const struct calcom_answer *answer = bench_call(&bench, CALCOM_CONFIRM);
+    assert_false(answer->again);
+    assert_false(answer->by_seat_route);
+    assert_false(calcom_send(bench.calcom, CALCOM_DECLINE, &subject, must_not_run, NULL));
+    assert_false(calcom_send(bench.calcom, CALCOM_CANCEL, &subject, must_not_run, NULL));
+    assert_int_equal(stub_server_requests(bench.server), 1);
+    bench_close(&bench);
+}
+
+/* A 401 may be about that seat as well as about the key: a look with the same key tells. */
+static void
+test_a_seat_that_must_not_be_freed(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    stub_server_answer(bench.server, 401, "", "{\"message\":\"User not a host of this event\"}");
+    bench.seat = "seat-1";
+    assert_int_equal(bench_call(&bench, CALCOM_DECLINE)->kind, CALCOM_UNCLEAR);
+    assert_int_equal(bench_call(&bench, CALCOM_CANCEL)->kind, CALCOM_UNCLEAR);
+    assert_int_equal(bench_call(&bench, CALCOM_CONFIRM)->kind, CALCOM_CREDENTIALS);
+    assert_int_equal(bench_call(&bench, CALCOM_LOOK)->kind, CALCOM_CREDENTIALS);
+    bench.seat = NULL;
+    assert_int_equal(bench_call(&bench, CALCOM_CANCEL)->kind, CALCOM_CREDENTIALS);
+    bench_close(&bench);
 }
 
 /* ---- How long to wait ---- */
@@ -221,7 +315,67 @@ test_absurd_delays(void **state)
     bench_close(&bench);
 }
 
+/* ---- How many calls are left ---- */
+
+static void
+test_limits(void **state)
+{
+    static const struct {
+        const char *headers;
+        int64_t remaining, limit, reset_ms;
+    } ROWS[] = {
+        { "", -1, -1, -1 },
+        { "X-RateLimit-Limit: 30\r\nX-RateLimit-Remaining: 7\r\nX-RateLimit-Reset: 12\r\n", 7, 30,
+          12000 },
+        { "x-ratelimit-limit-default: 120\r\nx-ratelimit-remaining-default: 0\r\n"
+          "x-ratelimit-reset-default: 60\r\n",
+          0, 120, 60000 },
+        /* Of several the one counts that allows less. */
+        { "X-RateLimit-Remaining-Long: 900\r\nX-RateLimit-Remaining-Short: 3\r\n"
+          "X-RateLimit-Limit-Long: 1000\r\nX-RateLimit-Limit-Short: 10\r\n",
+          3, 10, -1 },
+        { "X-RateLimit-Remaining: many\r\nX-RateLimit-Limit: -3\r\n", -1, -1, -1 },
+        { "X-RateLimit-Remaining: 99999999999999999999\r\n", -1, -1, -1 },
+        { "X-RateLimit-Remainings: 5\r\nRateLimit-Remaining: 5\r\n", -1, -1, -1 },
+        { "Retry-After: 9\r\n", -1, -1, -1 },
+    };
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
+        stub_server_answer(bench.server, 200, ROWS[i].headers,
+                           "{\"data\":{\"status\":\"pending\"}}");
+        const struct calcom_answer *answer = bench_call(&bench, CALCOM_LOOK);
+        check(answer->remaining == ROWS[i].remaining && answer->limit == ROWS[i].limit &&
+                  answer->reset_ms == ROWS[i].reset_ms,
+              "%s: %" PRId64 " of %" PRId64 " for %" PRId64, ROWS[i].headers, answer->remaining,
+              answer->limit, answer->reset_ms);
+    }
+    bench_close(&bench);
+}
+
 /* ---- Failures before the request went out ---- */
+
+/* A reservation that is too old when the connection stands. */
+static void
+test_too_late_to_be_written(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(DIALECTS); i++) {
+        bench_open(&bench, DIALECTS[i]);
+        stub_server_answer(bench.server, 200, "", "{}");
+        bench.send_by_mono_ms = clock_mono_ms() - 1;
+        const struct calcom_answer *answer = bench_call(&bench, CALCOM_CONFIRM);
+        assert_int_equal(answer->kind, CALCOM_TRANSIENT);
+        assert_true(answer->late);
+        assert_int_equal(stub_server_requests(bench.server), 0);
+        bench.send_by_mono_ms = clock_mono_ms() + 60000;
+        assert_int_equal(bench_call(&bench, CALCOM_CONFIRM)->kind, CALCOM_DONE);
+        assert_false(bench.answer.late);
+        bench_close(&bench);
+    }
+}
 
 static void
 test_refused_connection(void **state)
@@ -469,9 +623,14 @@ main(void)
         cmocka_unit_test(test_v1_requests),
         cmocka_unit_test(test_new_key),
         cmocka_unit_test(test_calls_that_cannot_be_written),
+        cmocka_unit_test(test_missing_seat_routes),
+        cmocka_unit_test(test_seats_of_v1),
+        cmocka_unit_test(test_a_seat_that_must_not_be_freed),
         cmocka_unit_test(test_delays),
         cmocka_unit_test(test_moments),
         cmocka_unit_test(test_absurd_delays),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_too_late_to_be_written),
         cmocka_unit_test(test_refused_connection),
         cmocka_unit_test(test_no_tls),
         cmocka_unit_test(test_timeout),

@@ -17,7 +17,7 @@ static const struct calcom_parts PARTS = { .call = CALCOM_LOOK,
                                            .uid = "uid-1",
                                            .reason = "No credit.",
                                            .seat = "",
-                                           .seat_routes = true };
+                                           .by_seat_route = false };
 
 static struct calcom_parts
 parts_of(enum calcom_call call)
@@ -424,12 +424,28 @@ test_members(void **state)
 }
 
 static void
+test_me(void **state)
+{
+    struct calcom_parts parts = parts_of(CALCOM_ME);
+    struct calcom_written written;
+    (void)state;
+    parts.id = parts.uid = "";
+    assert_true(write_call(&CALCOM_V1, &parts, &written));
+    assert_string_equal(written.url, BASE "/me?apiKey=cal_key");
+    assert_true(written.method == HTTP_METHOD_GET && written.body[0] == '\0');
+    assert_true(write_call(&CALCOM_V2, &parts, &written));
+    assert_string_equal(written.url, BASE "/me");
+    assert_true(written.method == HTTP_METHOD_GET && written.body[0] == '\0');
+}
+
+static void
 test_class_names(void **state)
 {
-    static const char *const NAMES[] = { "done",      "gone",      "unclear", "unknown",
-                                         "transient", "throttled", "refused", "credentials" };
+    static const char *const NAMES[] = { "done",    "gone",        "unclear",
+                                         "unknown", "transient",   "throttled",
+                                         "refused", "credentials", "no_route" };
     (void)state;
-    for (enum calcom_class kind = CALCOM_DONE; kind <= CALCOM_CREDENTIALS; kind++) {
+    for (enum calcom_class kind = CALCOM_DONE; kind <= CALCOM_NO_ROUTE; kind++) {
         assert_string_equal(calcom_class_name(kind), NAMES[kind]);
     }
 }
@@ -454,6 +470,7 @@ main(void)
         cmocka_unit_test(test_encode),
         cmocka_unit_test(test_write_json),
         cmocka_unit_test(test_members),
+        cmocka_unit_test(test_me),
         cmocka_unit_test(test_class_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,11 @@ test_ingest_defaults(void **state)
     assert_string_equal(config.event_types, "");
     assert_string_equal(config.account_field, "");
     assert_int_equal(config.threads, 0);
+    assert_string_equal(config.spool_dir, "./spool");
+    assert_int_equal(config.spool_max, 1073741824);
+    assert_int_equal(config.spool_after_ms, 250);
+    assert_int_equal(config.wait_replicas, 0);
+    assert_false(config.strict);
     assert_int_equal(config.keep_days, 30);
     assert_string_equal(config.log_format, "logfmt");
     assert_string_equal(config.log_level, "info");
@@ -46,6 +51,8 @@ test_worker_defaults(void **state)
     assert_string_equal(config.calcom_api_key, "cal_key");
     assert_string_equal(config.calcom_api_version, "2024-08-13");
     assert_int_equal(config.calcom_timeout_ms, 10000);
+    assert_int_equal(config.rate_limit, 100);
+    assert_false(config.rate_limit_given);
     assert_int_equal(config.concurrency, 64);
     assert_int_equal(config.fresh_ms, 1000);
     assert_int_equal(config.lease_ms, 10000);
@@ -70,6 +77,14 @@ test_empty_is_unset(void **state)
     assert_string_equal(config.log_level, "info");
     config_release(&config);
     FAILS(CONFIG_WORKER, "CALCOM_API_URL", "not set");
+}
+
+static void
+test_one_call_is_too_few(void **state)
+{
+    (void)state;
+    env_set("CALCOM_RATE_LIMIT", "1");
+    FAILS(CONFIG_WORKER, "CALCOM_RATE_LIMIT", "0 or at least 2");
 }
 
 static void
@@ -110,8 +125,14 @@ static const struct {
     const char *least, *most, *below, *above, *default_;
 } NUMBERS[] = {
     { "TOLLGATE_THREADS", CONFIG_INGEST, "0", "256", "-1", "257", "0" },
+    { "TOLLGATE_SPOOL_MAX", CONFIG_INGEST, "1048576", "1099511627776", "1048575", "1099511627777",
+      "1073741824" },
+    { "TOLLGATE_SPOOL_AFTER_MS", CONFIG_INGEST, "10", "1000", "9", "1001", "250" },
+    { "TOLLGATE_WAIT_REPLICAS", CONFIG_INGEST, "0", "9", "-1", "10", "0" },
     { "TOLLGATE_KEEP_DAYS", CONFIG_INGEST, "1", "3650", "0", "3651", "30" },
     { "TOLLGATE_KEEP_DAYS", CONFIG_WORKER, "1", "3650", "0", "3651", "30" },
+    { "TOLLGATE_SWEEP_INTERVAL", CONFIG_WORKER, "0", "86400", "-1", "86401", "300" },
+    { "CALCOM_RATE_LIMIT", CONFIG_WORKER, "0", "100000", "-1", "100001", "100" },
     { "CALCOM_TIMEOUT_MS", CONFIG_WORKER, "500", "300000", "499", "300001", "10000" },
     { "TOLLGATE_CONCURRENCY", CONFIG_WORKER, "1", "1000", "0", "1001", "64" },
     { "TOLLGATE_FRESH_MS", CONFIG_WORKER, "0", "60000", "-1", "60001", "1000" },
@@ -291,11 +312,21 @@ test_other_programs_settings_do_not_matter(void **state)
     config_release(&config);
     (void)env_set_up(NULL);
     env_set("TOLLGATE_THREADS", "x");
-    env_set("TOLLGATE_EVENT_TYPES", "x");
-    env_set("TOLLGATE_ACCOUNT_FIELD", ".");
     (void)unsetenv("WEBHOOK_SECRET");
     env_load(&config, CONFIG_WORKER);
     config_release(&config);
+}
+
+/* The sweep of a worker finds what ingest would have been told. */
+static void
+test_worker_reads_what_ingest_reads(void **state)
+{
+    (void)state;
+    env_set("TOLLGATE_EVENT_TYPES", "x");
+    FAILS(CONFIG_WORKER, "TOLLGATE_EVENT_TYPES", "numbers");
+    env_set("TOLLGATE_EVENT_TYPES", "");
+    env_set("TOLLGATE_ACCOUNT_FIELD", ".");
+    FAILS(CONFIG_WORKER, "TOLLGATE_ACCOUNT_FIELD", "words");
 }
 
 static void
@@ -340,6 +371,7 @@ main(void)
         cmocka_unit_test_setup(test_ingest_defaults, env_set_up),
         cmocka_unit_test_setup(test_worker_defaults, env_set_up),
         cmocka_unit_test_setup(test_empty_is_unset, env_set_up),
+        cmocka_unit_test_setup(test_one_call_is_too_few, env_set_up),
         cmocka_unit_test_setup(test_given_values, env_set_up),
         cmocka_unit_test_setup(test_numbers, env_set_up),
         cmocka_unit_test_setup(test_numbers_are_stored, env_set_up),
@@ -347,6 +379,7 @@ main(void)
         cmocka_unit_test_setup(test_longest_account_field, env_set_up),
         cmocka_unit_test_setup(test_long_values_do_not_overflow_the_error, env_set_up),
         cmocka_unit_test_setup(test_other_programs_settings_do_not_matter, env_set_up),
+        cmocka_unit_test_setup(test_worker_reads_what_ingest_reads, env_set_up),
         cmocka_unit_test_setup(test_lists, env_set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

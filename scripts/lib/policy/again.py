@@ -3,8 +3,8 @@
 import json
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from policy.link import Store
 from policy.texts import Checked, refusal
+from tollgate.link import Link
 
 CHUNK = 200
 
@@ -48,13 +48,12 @@ class Comparison:
                 "not_comparable": self.not_comparable}
 
 
-def newest_decided(store: Store, count: int) -> List[str]:
+def newest_decided(link: Link, count: int) -> List[str]:
     """The bookings decided last, the newest first, each once."""
     found: Dict[str, None] = {}
     end = "+"
     while len(found) < count:
-        with store.errors():
-            entries = store.client.xrevrange(store.key("decisions"), end, "-", count=1000)
+        entries = link.client.xrevrange(link.key("decisions"), end, "-", count=1000)
         if not entries:
             break
         for _, entry in entries:
@@ -94,7 +93,7 @@ def is_same(before: Dict[str, Any], after: Dict[str, Any]) -> bool:
     return before["accept"] == after.get("accept") and (not before["accept"] or before["cost"] == after["cost"])
 
 
-def question(store: Store, text: str, id_: str, record: Dict[str, str], terms: Dict[str, Optional[str]],
+def question(link: Link, text: str, id_: str, record: Dict[str, str], terms: Dict[str, Optional[str]],
              checked: Checked, needs_of: Dict[str, List[str]]) -> Any:
     """The command that decides it again, or the reason why that cannot be."""
     if not record:
@@ -109,43 +108,38 @@ def question(store: Store, text: str, id_: str, record: Dict[str, str], terms: D
     if view is None or shown_terms is None:
         return MISSING
     view["id"] = id_
-    return store.call_command("policy_try", text, json.dumps(view), record["account_was"], shown_terms,
+    return link.command("policy_try", text, json.dumps(view), record["account_was"], shown_terms,
                               int(record["decided_ms"]) // 1000)
 
 
-def records(store: Store, ids: List[str]) -> Iterator[Tuple[str, Dict[str, str]]]:
-    answers = store.bulk([("HGETALL", store.key("booking:" + id_)) for id_ in ids])
+def records(link: Link, ids: List[str]) -> Iterator[Tuple[str, Dict[str, str]]]:
+    answers = link.bulk([("HGETALL", link.key("booking:" + id_)) for id_ in ids])
     for id_, answer in zip(ids, answers):
-        if isinstance(answer, Exception):
-            answer = {}
-        if not isinstance(answer, dict):
-            answer = dict(zip(answer[::2], answer[1::2]))
-        yield id_, answer
+        yield id_, {} if isinstance(answer, Exception) else answer
 
 
-def kept_inputs(store: Store, texts: Dict[str, str]) -> Dict[str, List[str]]:
+def kept_inputs(link: Link, texts: Dict[str, str]) -> Dict[str, List[str]]:
     """What each policy ever installed reads, so what was kept while it was in force."""
-    answers = store.bulk([store.call_command("policy_check", text) for text in texts.values()])
+    answers = link.bulk([link.command("policy_check", text) for text in texts.values()])
     return {sha: answer[2].split() for sha, answer in zip(texts, answers) if not isinstance(answer, Exception)}
 
 
-def compare(store: Store, path: str, text: str, checked: Checked, texts: Dict[str, str], count: int) -> Comparison:
+def compare(link: Link, path: str, text: str, checked: Checked, texts: Dict[str, str], count: int) -> Comparison:
     result = Comparison()
-    with store.errors():
-        terms = store.client.hgetall(store.key("terms_seen"))
-    needs_of = kept_inputs(store, texts)
-    ids = newest_decided(store, count)
+    terms = link.client.hgetall(link.key("terms_seen"))
+    needs_of = kept_inputs(link, texts)
+    ids = newest_decided(link, count)
     for start in range(0, len(ids), CHUNK):
         asked = []
-        for id_, record in records(store, ids[start:start + CHUNK]):
-            command = question(store, text, id_, record, terms, checked, needs_of)
+        for id_, record in records(link, ids[start:start + CHUNK]):
+            command = question(link, text, id_, record, terms, checked, needs_of)
             if isinstance(command, str):
                 result.skip(command)
             else:
                 asked.append((id_, record, command))
-        for (id_, record, _), answer in zip(asked, store.bulk([command for *_, command in asked])):
+        for (id_, record, _), answer in zip(asked, link.bulk([command for *_, command in asked])):
             if isinstance(answer, Exception):
-                raise refusal(store, path, text, answer)
+                raise refusal(path, text, answer)
             before, after = decision(record), json.loads(answer)
             if is_same(before, after):
                 result.same += 1

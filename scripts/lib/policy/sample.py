@@ -8,8 +8,7 @@ import json
 import re
 from typing import Any, Dict, Optional
 
-from policy.link import Trouble
-from tollgate.link import account_of
+from tollgate.link import Problem, account_of
 
 WORD_BYTES = {"uid": 64, "attendeeSeatId": 80, "rescheduleUid": 64}
 ANSWERS_BYTES = 8192
@@ -27,20 +26,20 @@ TIMES = ("start", "end", "received")
 
 
 def read(path: str, account_field: str) -> Dict[str, Any]:
-    """The booking's view. Raises Trouble where nothing in the file can be decided."""
+    """The booking's view. Raises Problem where nothing in the file can be decided."""
     try:
         with open(path, encoding="utf-8") as file:
             body = json.load(file)
     except OSError as error:
-        raise Trouble(f"{path}: {error.strerror}") from None
+        raise Problem(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise Trouble(f"{path} is not JSON: {error}") from None
+        raise Problem(f"{path} is not JSON: {error}") from None
     try:
         if isinstance(body, dict) and "triggerEvent" not in body:
             return plain(body)
         return from_webhook(body, account_field)
     except ValueError as error:
-        raise Trouble(f"{path}: {error}") from None
+        raise Problem(f"{path}: {error}") from None
 
 
 def plain(body: Dict[str, Any]) -> Dict[str, Any]:

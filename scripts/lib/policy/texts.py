@@ -3,7 +3,7 @@
 import re
 from typing import Any, Dict, List, NamedTuple
 
-from policy.link import Store, Trouble, WrongUse
+from tollgate.link import USAGE, Link, Problem, explain
 
 LONGEST = 65536
 # What Redis adds to an error that Lua raised: lines of the library, which say nothing to an operator.
@@ -15,7 +15,7 @@ class Checked(NamedTuple):
     reads: List[str]  # what it reads of the booking beyond what is always known
 
 
-class Refused(Trouble):
+class Refused(Problem):
     """The library does not load the text."""
 
     def __init__(self, path: str, text: str, message: str) -> None:
@@ -34,56 +34,54 @@ def read(path: str) -> str:
         with open(path, "rb") as file:
             raw = file.read(LONGEST + 1)
     except OSError as error:
-        raise WrongUse(f"cannot read {path}: {error.strerror}") from None
+        raise Problem(f"cannot read {path}: {error.strerror}", USAGE) from None
     if not raw or len(raw) > LONGEST:
-        raise WrongUse(f"{path} must be a Lua file of 1 to {LONGEST} bytes")
+        raise Problem(f"{path} must be a Lua file of 1 to {LONGEST} bytes", USAGE)
     return raw.decode("utf-8", "surrogateescape")
 
 
-def refusal(store: Store, path: str, text: str, error: Exception) -> Trouble:
+def refusal(path: str, text: str, error: Exception) -> Problem:
     message = str(error)
     if not message.startswith("POLICY "):
-        return store.refusal(error)
+        return explain(error)
     return Refused(path, text, ADDED.sub("", message[len("POLICY "):]))
 
 
-def check(store: Store, path: str, text: str) -> Checked:
+def check(link: Link, path: str, text: str) -> Checked:
     """Raises Refused."""
-    [answer] = store.bulk([store.call_command("policy_check", text)])
+    [answer] = link.bulk([link.command("policy_check", text)])
     if isinstance(answer, Exception):
-        raise refusal(store, path, text, answer)
+        raise refusal(path, text, answer)
     return Checked(answer[1], answer[2].split())
 
 
-def install(store: Store, path: str, text: str, by: str) -> str:
-    [answer] = store.bulk([store.call_command("policy", text, "operator", by)])
+def install(link: Link, path: str, text: str, by: str) -> str:
+    [answer] = link.bulk([link.command("policy", text, "operator", by)])
     if isinstance(answer, Exception):
-        raise refusal(store, path, text, answer)
+        raise refusal(path, text, answer)
     return answer[1]
 
 
-def in_force(store: Store) -> Dict[str, str]:
+def in_force(link: Link) -> Dict[str, str]:
     """The fields of the installed policy; {} when there is none."""
-    with store.errors():
-        return store.client.hgetall(store.key("policy"))
+    return link.client.hgetall(link.key("policy"))
 
 
-def ever(store: Store) -> Dict[str, str]:
+def ever(link: Link) -> Dict[str, str]:
     """Every text ever installed, by SHA."""
-    with store.errors():
-        texts = store.client.hgetall(store.key("policies"))
-    current = in_force(store)
+    texts = link.client.hgetall(link.key("policies"))
+    current = in_force(link)
     if current:  # one that was installed before texts were kept
         texts.setdefault(current["sha"], current["text"])
     return texts
 
 
-def find(store: Store, start: str) -> Any:
+def find(link: Link, start: str) -> Any:
     """(SHA, text) of the one that begins so."""
-    texts = ever(store)
+    texts = ever(link)
     found = [sha for sha in texts if sha.startswith(start.lower())]
     if len(found) != 1:
-        raise Trouble(f"{'no' if not found else 'more than one'} policy's SHA begins with {start}; "
+        raise Problem(f"{'no' if not found else 'more than one'} policy's SHA begins with {start}; "
                       "scripts/policy list shows all")
     return found[0], texts[found[0]]
 

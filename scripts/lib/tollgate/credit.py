@@ -1,41 +1,37 @@
 """scripts/credit: the members' accounts."""
 
 import argparse
-import csv
-import json
 import sys
 from typing import Any, Dict, Iterator, List, Optional
 
-from rich.console import Console
-from rich.progress import Progress
-
-from tollgate import members, terminal, verify
-from tollgate.link import DONE, USAGE, WRONG, Link, Problem, add_author, add_options, author, normalise
-
-PURSES = ("balance", "held", "spent")
-RIGHT = ("balance", "held", "spent", "change", "cost", "line")
+from tollgate import enrol, members, terminal, verify
+from tollgate.link import (
+    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of, normalise)
+from tollgate.members import PURSES
 
 DESCRIPTION = """The members' accounts. An account is a booker's e-mail in lower case (or what
 TOLLGATE_ACCOUNT_FIELD names). Every change is an entry in the account's ledger."""
 
-EPILOG = "Exit status: 0 done, 1 refused or something is wrong, 2 wrong use, 3 Redis cannot be reached."
-
 
 def numbers(fields: Dict[str, str]) -> Dict[str, Any]:
-    """The purses as numbers where they are such."""
+    """The purses as numbers where they are such, and the fields as they are named in every output."""
     shown: Dict[str, Any] = {purse: fields.get(purse) or "0" for purse in PURSES}
     for purse, text in shown.items():
         try:
             shown[purse] = int(text)
         except ValueError:
             pass
-    return {**shown, **{name: value for name, value in sorted(fields.items()) if name not in PURSES}}
+    return {**shown, **{members.column_of(name): value for name, value in sorted(fields.items()) if name not in PURSES}}
+
+
+def nobody(account: str) -> Problem:
+    return Problem(f"there is no account {account}; scripts/credit grant makes one")
 
 
 def read_account(link: Link, account: str) -> Dict[str, Any]:
     fields = link.client.hgetall(link.key("credit:" + account))
     if not fields:
-        raise Problem(f"there is no account {account}; scripts/credit grant makes one")
+        raise nobody(account)
     return numbers(fields)
 
 
@@ -43,7 +39,7 @@ def read_account(link: Link, account: str) -> Dict[str, Any]:
 
 def change(link: Link, options: argparse.Namespace, function: str, *more: Any) -> int:
     account = normalise(options.account)
-    if not (options.amount.isascii() and options.amount.isdigit()) or int(options.amount) == 0:
+    if not (options.amount.isascii() and options.amount.isdigit()) or not options.amount.strip("0"):
         other = "debit" if function == "grant" else "grant"
         raise Problem(f"CREDITS must be a whole number from 1 up, not {options.amount!r} (the other way is {other})", USAGE)
     answer = link.call(function, account, options.amount, options.key, author(options), options.note, *more)
@@ -53,10 +49,10 @@ def change(link: Link, options: argparse.Namespace, function: str, *more: Any) -
         terminal.print_json(done)
         return DONE
     if not done["done"]:
-        print(f"{account}: the key {options.key} was used before; nothing was changed")
+        terminal.say(f"{account}: the key {options.key} was used before; nothing was changed")
     elif done["new"]:
-        print(f"{account} is a new account")
-    print(f"{account}: balance {done['balance']}, held {done['held']}, spent {done['spent']}")
+        terminal.say(f"{account} is a new account")
+    terminal.say(f"{account}: balance {done['balance']}, held {done['held']}, spent {done['spent']}")
     return DONE
 
 
@@ -99,12 +95,10 @@ def history(link: Link, options: argparse.Namespace) -> int:
 
 def accounts(link: Link) -> Iterator[Dict[str, Any]]:
     for page in link.names("credit:"):
-        with link.client.pipeline(transaction=False) as pipe:
-            for account in page:
-                pipe.hgetall(link.key("credit:" + account))
-            for account, fields in zip(page, pipe.execute(raise_on_error=False)):
-                if isinstance(fields, dict):
-                    yield {"account": account, **numbers(fields)}
+        answers = link.bulk([("HGETALL", link.key("credit:" + account)) for account in page])
+        for account, fields in zip(page, answers):
+            if not isinstance(fields, Exception):
+                yield {"account": account, **numbers(fields)}
 
 
 def list_accounts(link: Link, options: argparse.Namespace) -> int:
@@ -125,29 +119,29 @@ def list_accounts(link: Link, options: argparse.Namespace) -> int:
 
 def export(link: Link, options: argparse.Namespace) -> int:
     rows = sorted(accounts(link), key=lambda row: row["account"])
-    out = open(options.output, "w", encoding="utf-8", newline="") if options.output else sys.stdout
-    try:
-        if options.format == "json" or options.json:
-            json.dump(rows, out, ensure_ascii=False, indent=1)
-            out.write("\n")
-            return DONE
-        fields = sorted({name for row in rows for name in row} - {"account", *PURSES})
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["account", *PURSES, *fields])
-        for row in rows:
-            writer.writerow([row.get(name, "") for name in ("account", *PURSES, *fields)])
-    finally:
-        if options.output:
-            out.close()
+    is_json = options.format == "json" or options.json
+    lines = [terminal.json_text(rows)] if is_json else members.csv_lines(rows)
+    # CSV holds the bytes as they are in Redis; JSON has a way to write those that are no text.
+    errors = "backslashreplace" if is_json else "surrogateescape"
+    if options.output:
+        with open(options.output, "w", encoding="utf-8", errors=errors) as out:
+            out.writelines(line + "\n" for line in lines)
+    elif sys.stdout.isatty() and not is_json:
+        for line in lines:
+            terminal.say(line)
+    else:
+        sys.stdout.reconfigure(encoding="utf-8", errors=errors)
+        sys.stdout.writelines(line + "\n" for line in lines)
     return DONE
 
 
 def waived(link: Link, options: argparse.Namespace) -> int:
     listed = link.client.zrevrange(link.key("waived"), 0, options.number - 1, withscores=True)
+    answers = link.bulk([("HMGET", link.key("booking:" + booking), "account", "cost", "reason") for booking, _ in listed])
     rows = []
-    for booking, ms in listed:
-        told = link.client.hmget(link.key("booking:" + booking), "account", "cost", "reason")
-        rows.append({"booking": booking, "ms": int(ms), "account": told[0], "cost": told[1], "reason": told[2]})
+    for (booking, ms), told in zip(listed, answers):
+        account, cost, reason = (None, None, str(told)) if isinstance(told, Exception) else told
+        rows.append({"booking": booking, "ms": int(ms), "account": account, "cost": cost, "reason": reason})
     if options.json:
         terminal.print_json(rows)
         return DONE
@@ -158,114 +152,31 @@ def waived(link: Link, options: argparse.Namespace) -> int:
 
 
 def verify_accounts(link: Link, options: argparse.Namespace) -> int:
-    found: List[verify.Found] = []
-    count = 0
-    only = normalise(options.account) if options.account else None
-    seen = set()
-    pages = [[only]] if only else (page for prefix in ("credit:", "ledger:") for page in link.names(prefix))
-    if only:
-        read_account(link, only)
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("accounts", total=None)
-        for page in pages:
-            page = [account for account in page if account not in seen]
-            seen.update(page)
-            for start in range(0, len(page), 200):
-                found += verify.verify_page(link, page[start:start + 200])
-            count += len(page)
-            progress.update(task, completed=count)
-    if options.book and found:
-        for account in sorted({one.account for one in found}):
-            link.call("member", account, 0, "", author(options), "")
-        found = verify.verify_page(link, sorted({one.account for one in found}))
+    only = [normalise(options.account)] if options.account else None
+    if only and not link.client.exists(link.key("credit:" + only[0]), link.key("ledger:" + only[0])):
+        raise nobody(only[0])
+    count, found = verify.verify(link, only)
+    if options.book:
+        found = verify.book(link, found, author(options))
     if options.json:
         terminal.print_json({"accounts": count, "differences": [one._asdict() for one in found]})
     else:
         for one in found:
-            print(f"{one.account}{', booking ' + one.booking if one.booking else ''}: {one.text}")
-        print(f"{count} accounts verified, {len(found)} differences")
+            about = [one.account or "no account", *(["booking " + one.booking] if one.booking else [])]
+            terminal.say(f"{', '.join(about)}: {one.text}")
+        terminal.say(f"{count} accounts verified, {len(found)} differences")
     return WRONG if found else DONE
-
-
-# ---- Import ----
-
-def import_members(link: Link, options: argparse.Namespace) -> int:
-    text, key = members.read(options.file)
-    found, bad = members.parse(text, options.key or key, options.note)
-    known = sum(_exist(link, found[start:start + 1000]) for start in range(0, len(found), 1000))
-    report: Dict[str, Any] = {
-        "members": len(found), "new": len(found) - known, "known": known, "credits": sum(m.credits for m in found),
-        "key": options.key or key, "bad": [one._asdict() for one in bad], "applied": 0, "granted_before": 0}
-    if not options.json:
-        print(f"{report['members']} members ({report['new']} new, {known} known), {report['credits']} credits to grant, "
-              f"{len(bad)} bad lines")
-        for one in bad[:20]:
-            print(f"  line {one.line}: {one.reason}")
-        if len(bad) > 20:
-            print(f"  and {len(bad) - 20} more; --json lists all")
-        print(f"key: {report['key']} (the same key grants once)")
-    if not options.dry_run:
-        if not options.yes and not _confirmed():
-            print("nothing was changed")
-            return DONE
-        _apply(link, found, author(options), report)
-        if not options.json:
-            print(f"{report['applied']} applied, {report['granted_before']} of them had the grant already")
-            for one in report["bad"][len(bad):][:20]:
-                print(f"  line {one['line']}: {one['reason']}")
-    if options.json:
-        terminal.print_json(report)
-    return WRONG if report["bad"] else DONE
-
-
-def _exist(link: Link, page: List[members.Member]) -> int:
-    with link.client.pipeline(transaction=False) as pipe:
-        for member in page:
-            pipe.exists(link.key("credit:" + member.account))
-        return sum(pipe.execute())
-
-
-def _confirmed() -> bool:
-    if not sys.stdin.isatty():
-        raise Problem("not on a terminal: --yes imports without asking, --dry-run only looks", USAGE)
-    return input("Import? [y/N] ").strip().lower() in ("y", "yes")
-
-
-def _apply(link: Link, found: List[members.Member], by: str, report: Dict[str, Any]) -> None:
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("members", total=len(found))
-        for page in members.apply(link, found, by):
-            for member, answer in page:
-                if isinstance(answer, str):
-                    report["bad"].append({"line": member.line, "reason": answer})
-                else:
-                    report["applied"] += 1
-                    report["granted_before"] += answer[0] == "known"
-            progress.advance(task, len(page))
 
 
 # ---- The command line ----
 
-def count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/credit", description=DESCRIPTION, epilog=EPILOG)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=text, description=text, epilog=EPILOG)
-        add_options(one)
-        one.set_defaults(run=run)
-        return one
-
-    for name, run, text in (("grant", grant, "give credit; makes the account when there is none"),
+    parser = argparse.ArgumentParser(prog="scripts/credit", description=DESCRIPTION, epilog=STATUSES, allow_abbrev=False)
+    add = add_commands(parser)
+    many = count_of(1000000)
+    for name, act, text in (("grant", grant, "give credit; makes the account when there is none"),
                             ("debit", debit, "take credit away")):
-        one = command(name, run, text)
+        one = add(name, act, text)
         one.add_argument("account")
         one.add_argument("amount", metavar="CREDITS", help="a whole number from 1 up")
         one.add_argument("--key", default="", help="the same key does it once, as in invoice-2026-11")
@@ -273,34 +184,38 @@ def build_parser() -> argparse.ArgumentParser:
         add_author(one)
         if name == "debit":
             one.add_argument("--overdraw", action="store_true", help="let the balance go below 0")
-    command("show", show, "balance, held, spent and fields").add_argument("account")
-    one = command("history", history, "the ledger, newest first")
+    add("show", show, "balance, held, spent and fields").add_argument("account")
+    one = add("history", history, "the ledger, newest first")
     one.add_argument("account")
-    one.add_argument("-n", "--number", type=count, default=50, help="at most so many entries (50)")
-    one = command("list", list_accounts, "all accounts, sorted")
+    one.add_argument("-n", "--number", type=many, default=50, help="at most so many entries (50)")
+    one = add("list", list_accounts, "all accounts, sorted")
     one.add_argument("--below", type=int, metavar="N", help="only with a balance below N")
     one.add_argument("--sort", choices=("account", *PURSES), default="balance")
-    one.add_argument("--limit", type=count, default=None)
-    one = command("import", import_members, "members out of a CSV file with a header: account or email; credits are granted; "
-                  "key and note; any other column is a field of the account")
+    one.add_argument("--limit", type=many, default=None)
+    one = add("import", enrol.import_members, "members out of a CSV or JSON file")
+    one.description = enrol.DESCRIPTION
     one.add_argument("file")
-    one.add_argument("--key", default="", help="default: made from the file's content, so that the same file grants once")
+    one.add_argument("--key", default="", help="the same key grants once; default: made from the file's content, and what "
+                     "an earlier file granted is warned of")
     one.add_argument("--note", default="import")
-    one.add_argument("--yes", action="store_true", help="do not ask")
+    one.add_argument("--balances", action="store_true", help="grant new accounts the balance and held of an exported file")
+    one.add_argument("--yes", action="store_true", help="do not ask; refused where an earlier file granted and no --key is "
+                     "given")
     one.add_argument("--dry-run", action="store_true", help="only look")
     add_author(one)
-    one = command("export", export, "all accounts; import reads the CSV back if its balance column is named credits")
+    one = add("export", export, "all accounts, as import reads them; a field whose name means something there is in a "
+              "column field:NAME")
     one.add_argument("--format", choices=("csv", "json"), default="csv")
     one.add_argument("-o", "--output", metavar="FILE")
-    one = command("verify", verify_accounts, "replay every ledger against its account and the bookings")
+    one = add("verify", verify_accounts, "replay every ledger against its account and the bookings")
     one.add_argument("account", nargs="?")
     one.add_argument("--book", action="store_true", help="book what was set by hand")
     add_author(one)
-    one = command("waived", waived, "bookings that the host let through against a no; nothing was charged")
-    one.add_argument("-n", "--number", type=count, default=50)
+    one = add("waived", waived, "bookings that the host let through against a no; nothing was charged")
+    one.add_argument("-n", "--number", type=many, default=50)
     return parser
 
 
 def main(arguments: Optional[List[str]]) -> int:
     options = build_parser().parse_args(arguments)
-    return options.run(Link(options), options)
+    return options.act(Link(options), options)

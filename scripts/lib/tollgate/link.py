@@ -1,20 +1,28 @@
-"""The connection to Tollgate's Redis, and how a script ends: 0 done, 1 found something wrong, 2 wrong
-use, 3 cannot reach Redis."""
+"""The connection to Tollgate's Redis, the command line that all scripts share, and how a script ends:
+0 done, 1 found something wrong, 2 wrong use, 3 cannot reach Redis."""
 
 import argparse
 import getpass
 import os
 import sys
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tollgate import terminal
 
 DONE, WRONG, USAGE, UNREACHABLE = 0, 1, 2, 3
+
+STATUSES = "Exit status: 0 done, 1 refused, or something is wrong or differs, 2 wrong use, 3 Redis cannot be reached."
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 PAGE = 1000  # commands per pipeline, names per SCAN
+
+REFUSED = "tollgate: "  # begins what the library itself refuses
 
 
 class Problem(Exception):
@@ -24,6 +32,8 @@ class Problem(Exception):
         super().__init__(text)
         self.code = code
 
+
+# ---- Names ----
 
 def account_of(text: Optional[str]) -> Optional[str]:
     """The account that an e-mail address stands for, as common/booking.c makes it: ASCII white space
@@ -49,16 +59,6 @@ def without_password(url: str) -> str:
     return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rsplit("@", 1)[1]))
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--redis", metavar="URL", help="default: REDIS_URL, REDIS_URL_FILE, redis://127.0.0.1:6379/0")
-    parser.add_argument("--namespace", metavar="NS", help="default: TOLLGATE_NAMESPACE, tollgate")
-    parser.add_argument("--json", action="store_true", help="print JSON for programs")
-
-
-def add_author(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--by", default=None, metavar="NAME", help="who does it, for the ledger (default: your login)")
-
-
 def login() -> str:
     try:
         return getpass.getuser()
@@ -66,8 +66,51 @@ def login() -> str:
         return f"uid {os.getuid()}"
 
 
+# ---- The command line ----
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What every script understands."""
+    parser.add_argument("--redis", metavar="URL", help=f"default: REDIS_URL, REDIS_URL_FILE, {DEFAULT_URL}")
+    parser.add_argument("--namespace", metavar="NS", help="default: TOLLGATE_NAMESPACE, tollgate")
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+
+
+def _author_name(text: str) -> str:
+    if not text or len(text.encode("utf-8", "surrogatepass")) > 100 or terminal.printable(text) != text:
+        raise argparse.ArgumentTypeError("it must be 1 to 100 bytes on one line")
+    return text
+
+
+def add_author(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", type=_author_name, metavar="NAME", help="who does it, for the record (default: your login)")
+
+
 def author(options: argparse.Namespace) -> str:
-    return login() if options.by is None else options.by
+    return options.by or login()
+
+
+def add_commands(parser: argparse.ArgumentParser) -> Callable[..., argparse.ArgumentParser]:
+    """Lets a script have commands. Answers a function that adds one: its name, what carries it out (it is
+    given a Link and the options, and answers an exit status), and a sentence about it."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, act: Callable[["Link", argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, epilog=STATUSES, allow_abbrev=False)
+        command.set_defaults(act=act)
+        add_options(command)
+        return command
+
+    return add
+
+
+def count_of(most: int) -> Callable[[str], int]:
+    """For add_argument's type: a whole number from 1 up."""
+    def count(text: str) -> int:
+        number = int(text)
+        if not 1 <= number <= most:
+            raise argparse.ArgumentTypeError(f"it must be 1 to {most}")
+        return number
+    return count
 
 
 def redis_url(options: argparse.Namespace) -> str:
@@ -88,31 +131,55 @@ def namespace(options: argparse.Namespace) -> str:
     return options.namespace or os.environ.get("TOLLGATE_NAMESPACE") or "tollgate"
 
 
+# ---- Redis ----
+
 class Link:
-    """One namespace of one Redis."""
+    """One namespace of one Redis. What is no UTF-8 there comes as lone surrogates and goes back as it was.
+    redis.ConnectionError and redis.TimeoutError are left to `run`."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.url = redis_url(options)
         self.namespace = namespace(options)
+        # To a socket in the file system redis-py connects without a limit, and knows none.
+        limits = {} if self.url.startswith("unix:") else {"socket_connect_timeout": 5}
         try:
-            self.client = redis.Redis.from_url(self.url, decode_responses=True, socket_connect_timeout=5)
+            # Newer redis-py sends a command again whose answer was lost: a grant without a key would be done twice.
+            self.client = redis.Redis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape",
+                                               socket_timeout=60, retry=Retry(NoBackoff(), 0), **limits)
+        except ValueError as error:
+            raise Problem(f"REDIS_URL cannot be used: {error}", USAGE) from None
+        try:
             self.client.ping()
-        except (redis.RedisError, ValueError, OSError) as error:
+        except (redis.RedisError, OSError) as error:
             raise Problem(f"cannot reach Redis at {without_password(self.url)}: {error}; is REDIS_URL right, and is "
                           "Redis running?", UNREACHABLE) from None
 
     def key(self, name: str) -> str:
         return f"{{{self.namespace}}}:{name}"
 
+    def command(self, function: str, *args: Any) -> Tuple[Any, ...]:
+        """A function of the library as a command for bulk."""
+        return ("FCALL", "tollgate_" + function, 1, self.key("queue"), *args)
+
     def call(self, function: str, *args: Any) -> Any:
         """A function of the library; what it refuses is a Problem."""
         try:
-            return self.client.fcall("tollgate_" + function, 1, self.key("queue"), *args)
+            return self.client.execute_command(*self.command(function, *args))
         except redis.ResponseError as error:
-            raise Problem(explain(error)) from None
+            raise explain(error) from None
+
+    def bulk(self, commands: Sequence[Sequence[Any]], atomic: bool = False) -> List[Any]:
+        """The answers, in order; one that is an error is an exception in the list. `atomic`: nothing else
+        happens in Redis between two of them."""
+        if not commands:
+            return []
+        with self.client.pipeline(transaction=atomic) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            return pipe.execute(raise_on_error=False)
 
     def names(self, prefix: str) -> Iterator[List[str]]:
-        """Pages of what stands behind this prefix in keys' names."""
+        """Pages of what stands behind this prefix in keys' names. One may come twice."""
         start = len(self.key(prefix))
         pattern = "".join("\\" + c if c in "*?[]\\" else c for c in self.key(prefix)) + "*"
         page: List[str] = []
@@ -125,28 +192,37 @@ class Link:
             yield page
 
 
-def explain(error: redis.ResponseError) -> str:
+def explain(error: Exception) -> Problem:
+    """What an error that Redis answered means."""
     text = str(error)
     if "Function not found" in text:
-        return "this Redis has no Tollgate library yet: start tollgate-ingest or tollgate-worker, they load it"
+        return Problem("this Redis has no Tollgate library, or an older one: start tollgate-ingest or tollgate-worker of "
+                       "this version once, either loads it", UNREACHABLE)
     text = text.split(" script: ")[0]
-    return text[len("tollgate: "):] if text.startswith("tollgate: ") else text
+    return Problem(text[len(REFUSED):] if text.startswith(REFUSED) else f"Redis answered: {text}")
 
 
 def run(main: Callable[[Optional[List[str]]], int]) -> None:
     """Runs a script's main and ends the process."""
+    terminal.set_up()
+    name = "scripts/" + os.path.basename(sys.argv[0])
     try:
         code = main(None)
         sys.stdout.flush()
     except Problem as problem:
-        print(f"{os.path.basename(sys.argv[0])}: {problem}", file=sys.stderr)
+        terminal.complain(f"{name}: {problem}")
         code = problem.code
-    except redis.ConnectionError as error:
-        print(f"{os.path.basename(sys.argv[0])}: Redis went away: {error}", file=sys.stderr)
+    except redis.ResponseError as error:
+        terminal.complain(f"{name}: {explain(error)}")
+        code = WRONG
+    except redis.RedisError as error:
+        terminal.complain(f"{name}: Redis went away: {error}; what it was asked last may have been done, look before you "
+                          "do it again")
         code = UNREACHABLE
-    except BrokenPipeError:
+    except BrokenPipeError:  # nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = DONE
     except KeyboardInterrupt:
+        terminal.complain("")
         code = 130
     sys.exit(code)

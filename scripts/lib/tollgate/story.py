@@ -2,10 +2,10 @@
 
 import argparse
 import json
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from tollgate import terminal
-from tollgate.link import DONE, Link, Problem, add_options
+from tollgate.link import DONE, STATUSES, Link, Problem, add_options
 
 EVENTS = {"requested": "requested", "created": "accepted in Cal.com (BOOKING_CREATED)",
           "rescheduled": "rescheduled in Cal.com", "payment": "a payment began", "cancelled": "cancelled in Cal.com",
@@ -19,6 +19,7 @@ class Line(NamedTuple):
     ms: int
     order: int  # of what happened in the same millisecond
     text: str
+    more: Tuple[str, ...] = ()  # lines below it
 
 
 def find(link: Link, name: str) -> str:
@@ -53,19 +54,46 @@ def calls(b: Dict[str, str]) -> List[Dict[str, Any]]:
     return read
 
 
-def _decision(b: Dict[str, str]) -> str:
-    text = f"decided: {b['decision']}, cost {b.get('cost')}: {b.get('reason', '')}"
+def mendings(b: Dict[str, str]) -> List[Dict[str, Any]]:
+    """What a person did when it was dead. See common/redis/booking.lua."""
+    read = []
+    for line in b.get("mended", "").splitlines():
+        ms, what, by, note, why = (line.split("\t", 4) + [""] * 5)[:5]
+        read.append({"ms": int(ms), "what": what, "by": by, "note": note, "why": why})
+    return read
+
+
+def pauses(link: Link, b: Dict[str, str]) -> List[Dict[str, Any]]:
+    """Those that fell into the booking's life, the newest first; `until_ms` None: it is in force."""
+    until_ms = int(b.get("settled_ms") or 2**53) if b["place"] == "none" else 2**53
+    paused = link.client.hgetall(link.key("paused"))
+    found = [{**paused, "until_ms": None}] if paused else []
+    found += [{**entry, "until_ms": int(entry_id.split("-")[0])}
+              for entry_id, entry in link.client.xrevrange(link.key("pauses"), min=b.get("received_ms", "-"))]
+    return [one for one in found if (one.get("since_ms") or "").isdigit() and int(one["since_ms"]) < until_ms]
+
+
+def _pause_lines(found: List[Dict[str, Any]]) -> Iterator[Line]:
+    for one in found:
+        note = f": {one['note']}" if one.get("note") else ""
+        yield Line(int(one["since_ms"]), 6, f"the queue was paused by {one.get('by')}{note}")
+        if one["until_ms"]:
+            yield Line(one["until_ms"], 6, f"the queue was resumed by {one.get('resumed_by')}")
+
+
+def _decision(b: Dict[str, str]) -> Line:
+    more = [f"policy {b.get('policy', '')[:12]}, terms {b.get('terms', '')[:12] or 'none'}"]
     if b.get("account_was"):
         was = json.loads(b["account_was"])
-        text += "\n    the account was " + (
-            " ".join(f"{name}={value}" for name, value in sorted(was.items())) if was else "unknown")
-    return text + f"\n    policy {b.get('policy', '')[:12]}, terms {b.get('terms', '')[:12] or 'none'}"
+        more.insert(0, "the account was " + (
+            " ".join(f"{name}={value}" for name, value in sorted(was.items())) if was else "unknown"))
+    return Line(int(b["decided_ms"]), 2, f"decided: {b['decision']}, cost {b.get('cost')}: {b.get('reason', '')}", tuple(more))
 
 
-def story(b: Dict[str, str], moved: List[Dict[str, Any]]) -> List[Line]:
+def story(b: Dict[str, str], moved: List[Dict[str, Any]], paused: List[Dict[str, Any]]) -> List[Line]:
     lines = [Line(int(b[kind + "_ms"]), 0, f"event: {text}") for kind, text in EVENTS.items() if b.get(kind + "_ms")]
     if b.get("decided_ms"):
-        lines.append(Line(int(b["decided_ms"]), 2, _decision(b)))
+        lines.append(_decision(b))
     for entry in moved:
         source = f" from {entry['from']}" if entry.get("from") else ""
         lines.append(Line(entry["ms"], 3, f"credit: {entry['kind']} {entry['amount']}{source} (balance {entry['balance']}, held "
@@ -74,6 +102,10 @@ def story(b: Dict[str, str], moved: List[Dict[str, Any]]) -> List[Line]:
         lines.append(Line(call["ms"], 4, f"Cal.com was asked: {call['call']}; answer {call['status'] or 'none'} "
                           f"({call['class']}) after {call['took_ms']} ms"
                           + (f": {call['detail']}" if call["class"] != "done" else "")))
+    for one in mendings(b):
+        more = tuple(f"{name}: {one[key]}" for name, key in (("note", "note"), ("it was dead because", "why")) if one[key])
+        lines.append(Line(one["ms"], 4, f"{one['what']} by {one['by']}", more))
+    lines += _pause_lines(paused)
     if b.get("settled_ms"):
         lines.append(Line(int(b["settled_ms"]), 5, f"settled: {b['state']}; {b.get('reason', '')}"))
     return sorted(lines)
@@ -82,27 +114,32 @@ def story(b: Dict[str, str], moved: List[Dict[str, Any]]) -> List[Line]:
 def explain(link: Link, options: argparse.Namespace) -> int:
     booking = find(link, options.booking)
     b = link.client.hgetall(link.key("booking:" + booking))
-    moved = movements(link, booking, b.get("account", ""))
+    moved, paused = movements(link, booking, b.get("account", "")), pauses(link, b)
     if options.json:
-        terminal.print_json({"id": booking, "record": b, "movements": moved, "calls": calls(b)})
+        terminal.print_json({"id": booking, "record": b, "movements": moved, "calls": calls(b), "mended": mendings(b),
+                             "pauses": paused})
         return DONE
-    print(f"Booking {booking} ({b.get('uid', 'no uid')}) of {b.get('account', 'nobody')}")
-    print(f"  event type {b.get('event_type', '?')}, {terminal.when(int(b.get('start', 0)) * 1000)}")
-    for line in story(b, moved):
-        print(f"{terminal.when(line.ms)}.{line.ms % 1000:03d}  {line.text}")
-    print(f"Now: {STATES.get(b['state'], b['state'])}"
-          + (f", held {b['held']}" if b.get("held", "0") != "0" else "")
-          + (f", charged {b['charged']}" if b.get("charged", "0") != "0" else "")
-          + (f"; listed under {b['place']}" if b["place"] not in ("none", "active") else ""))
+    terminal.say(f"Booking {booking} ({b.get('uid', 'no uid')}) of {b.get('account', 'nobody')}")
+    terminal.say(f"  event type {b.get('event_type', '?')}, {terminal.when(int(b.get('start', 0)) * 1000)}")
+    for line in story(b, moved, paused):
+        terminal.say(f"{terminal.when(line.ms)}.{line.ms % 1000:03d}  {line.text}")
+        for text in line.more:
+            terminal.say("    " + text)
+    terminal.say(f"Now: {STATES.get(b['state'], b['state'])}"
+                 + (f", held {b['held']}" if b.get("held", "0") != "0" else "")
+                 + (f", charged {b['charged']}" if b.get("charged", "0") != "0" else "")
+                 + (f"; listed under {b['place']}" if b["place"] not in ("none", "active") else ""))
+    if paused and paused[0]["until_ms"] is None and b["place"] in ("queue", "retry"):
+        terminal.say("  the queue is paused; scripts/queue resume ends that")
     if b["place"] in ("retry", "dead") and b.get("last_error"):
-        print(f"  {b['last_error']}")
+        terminal.say(f"  {b['last_error']}")
     return DONE
 
 
 def main(arguments: Optional[List[str]]) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/explain", description="Everything that Tollgate knows of a booking, as a story with times.",
-        epilog="Exit status: 0 done, 1 there is no such booking, 2 wrong use, 3 Redis cannot be reached.")
+        epilog=STATUSES, allow_abbrev=False)
     add_options(parser)
     parser.add_argument("booking", help="its ID (48213, or 48213:<seat>), or Cal.com's uid")
     options = parser.parse_args(arguments)
