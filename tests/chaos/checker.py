@@ -34,6 +34,14 @@ OUTLIVED_MS = 28000
 ON_THE_WAY_MS = 500
 
 
+# The library's counters that belong into the counts.
+STATS = {"reaped_workers": "workers found dead", "taken_back": "bookings taken over", "stale_steps": "late steps",
+         "found": "found by the sweep", "mended:cancelled": "mended by the sweep"}
+
+# A story tells the faults so near to something that happened to the booking.
+NEAR_MS = 1000
+
+
 class Violation(NamedTuple):
     rule: str
     booking: str  # "" when it is about none
@@ -57,7 +65,7 @@ class Books:
                 replay.add(entry_id, entry)
                 for booking in {entry.get("booking", ""), entry.get("from", "")} - {""}:
                     self.entries[booking].append((account, entry_id, entry))
-            replay.end(history.accounts.get(account, {}))
+            replay.compare_hash(history.accounts.get(account, {}))
 
     @staticmethod
     def _by_booking(rows: List[Row], field: str) -> Dict[str, List[Row]]:
@@ -70,14 +78,22 @@ class Books:
     def acts(self, booking: str) -> List[Row]:
         return [call for call in self.calls[booking] if call["action"] in RESULT]
 
-    def is_unheard(self, booking: str) -> bool:
-        """Whether a webhook about it was never acknowledged, nor its copy. Of a booking that was rescheduled only
-        those about the new one tell."""
+    def unheard_ms(self, booking: str) -> Optional[int]:
+        """When the newest webhook about it was sent that nobody acknowledged, nor its copy; None: all were heard."""
         webhooks = self.webhooks[booking]
         heard = [sent for sent in webhooks if is_acknowledged(sent)]
+        missed = [sent["sent_ms"] for sent in webhooks if not any(_is_copy(sent, other) for other in heard)]
+        return max(missed, default=None if heard else 0)
+
+    def is_excused(self, booking: str) -> bool:
+        """Whether nobody could know that Cal.com has it otherwise. A sweep looks at accepted bookings in turn; one
+        that was rescheduled to a booking that nobody knows is listed for a person."""
         moved_to = self.by_uid.get(self.history.calcom.get(booking, {}).get("rescheduledTo"))
-        return (not heard or any(not any(_is_copy(sent, other) for other in heard) for sent in webhooks)
-                or moved_to is not None and self.is_unheard(moved_to))
+        if moved_to is not None and (moved_to not in self.history.bookings or self.is_excused(moved_to)):
+            return True
+        unheard_ms = self.unheard_ms(booking)
+        looked_ms = self.history.known.get(booking, 0) if self.history.settings.get("sweep") else 0
+        return unheard_ms is not None and looked_ms <= unheard_ms
 
 
 def _is_copy(one: Row, other: Row) -> bool:
@@ -135,7 +151,7 @@ def check_dead(books: Books) -> Iterator[Violation]:
 
 
 def check_agrees(books: Books) -> Iterator[Violation]:
-    """Our record and Cal.com say the same. Without a sweep nobody can know what no webhook told."""
+    """Our record and Cal.com say the same, but for what no webhook told and no sweep has seen yet."""
     sweep = books.history.settings.get("sweep", False)
     for booking, at_calcom in books.history.calcom.items():
         record = books.history.bookings.get(booking)
@@ -144,7 +160,7 @@ def check_agrees(books: Books) -> Iterator[Violation]:
             if status == "PENDING" and sweep:
                 yield Violation("unfound", booking, "it waits at Cal.com, and the sweep did not find it")
             continue
-        if record.get("state") not in FINAL or (not sweep and books.is_unheard(booking)):
+        if record.get("state") not in FINAL or books.is_excused(booking):
             continue
         if status == "PENDING" or (status == "ACCEPTED") != (record["state"] == "accepted"):
             yield Violation("disagrees", booking, f"Cal.com says {status}, we say {record['state']}")
@@ -360,6 +376,7 @@ def count(history: History, violations: List[Violation]) -> Dict[str, Any]:
         "API calls": len(history.calls), "API faults": sum(bool(call["fault"]) for call in history.calls),
         **dict(sorted(faults.items())),
         **{name: int(value) for name, value in sorted(history.metrics.items()) if value},
+        **{text: int(history.stats[name]) for name, text in STATS.items() if name in history.stats},
         "last credits in order": verdicts["kept"], "not judged": verdicts["unclear"],
         "dead": len(history.places.get("dead", [])),
         "lost": by_rule["lost"] + by_rule["open"] + by_rule["unfound"],
@@ -383,10 +400,9 @@ def story(history: History, booking: str) -> str:
     lines += [(int(entry_id.split("-")[0]), f"ledger of {account}: {entry['kind']} {entry['amount']} "
                f"-> {entry['balance']}/{entry['held']}/{entry['spent']}")
               for account, entry_id, entry in books.entries[booking]]
-    if lines:
-        begin, end = min(line[0] for line in lines) - 2000, max(line[0] for line in lines) + 2000
-        lines += [(fault["begin_ms"], f"  ({fault['kind']} {fault['who']} until {fault['end_ms']} {fault.get('what', '')})")
-                  for fault in history.faults if fault["begin_ms"] <= end and fault["end_ms"] >= begin]
+    lines += [(fault["begin_ms"], f"  ({fault['kind']} {fault['who']} until {fault['end_ms']} {fault.get('what', '')})")
+              for fault in history.faults
+              if any(fault["begin_ms"] - NEAR_MS <= line[0] <= fault["end_ms"] + NEAR_MS for line in lines)]
     told = "\n".join(f"  {ms} {text}" for ms, text in sorted(lines))
     return f"booking {booking}\n{told}\n  record {history.bookings.get(booking)}"
 

@@ -25,6 +25,7 @@ class History:
     accounts: Dict[str, Dict[str, str]] = dataclasses.field(default_factory=dict)
     ledgers: Dict[str, List[Any]] = dataclasses.field(default_factory=dict)  # account -> [[entry ID, entry]]
     places: Dict[str, List[str]] = dataclasses.field(default_factory=dict)  # queue, retry, dead, active:… -> IDs
+    known: Dict[str, float] = dataclasses.field(default_factory=dict)  # ID -> when the sweep looked at it last
     stats: Dict[str, str] = dataclasses.field(default_factory=dict)  # the library's counters
     metrics: Dict[str, float] = dataclasses.field(default_factory=dict)  # summed over all lives of all programs
     complaints: List[str] = dataclasses.field(default_factory=list)  # what the programs' logs should not hold

@@ -68,6 +68,7 @@ def read_redis(client: Any, history: History) -> None:
     history.bookings = read("booking", lambda pipe, key: pipe.hgetall(key))
     history.accounts = read("credit", lambda pipe, key: pipe.hgetall(key))
     history.ledgers = read("ledger", lambda pipe, key: pipe.xrange(key))
+    history.known = dict(client.zrange(prefix + "known", 0, -1, withscores=True))
     history.stats = client.hgetall(prefix + "stats")
     history.places = {"queue": client.lrange(prefix + "queue", 0, -1), "retry": client.zrange(prefix + "retry", 0, -1),
                       "dead": client.zrange(prefix + "dead", 0, -1)}

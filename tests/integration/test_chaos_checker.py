@@ -135,17 +135,34 @@ def test_cal_com_says_otherwise(run, booking, status):
 
 
 def test_only_a_sweep_learns_what_no_webhook_told(run):
-    run.webhooks[-2]["status"] = 0
+    run.webhooks[-1]["status"] = 200  # of 4
+    run.bookings["4"] = record("rejected", "reject")
+    run.calcom["4"]["status"] = "REJECTED"
     run.calcom["1"]["status"] = "CANCELLED"
     run.webhooks.append(sent(1, "BOOKING_CANCELLED", 700, 0))
     assert found(run) == []
     run.settings["sweep"] = True
-    assert ("disagrees", "1") in found(run)
+    assert found(run) == []
+    run.known["1"] = T + 600
+    assert found(run) == []
+    run.known["1"] = T + 800
+    assert found(run) == [("disagrees", "1")]
+
+
+def test_a_copy_was_heard(run):
+    run.webhooks.append(sent(1, "BOOKING_CREATED", 25, 0))
+    run.calcom["1"]["status"] = "CANCELLED"
+    assert found(run) == [("disagrees", "1")]
 
 
 def test_the_new_one_of_a_reschedule_was_not_heard_of(run):
     run.calcom["1"].update(status="CANCELLED", rescheduledTo="uid-4")
     assert found(run) == []
+
+
+def test_the_new_one_of_a_reschedule_is_known(run):
+    run.calcom["1"].update(status="CANCELLED", rescheduledTo="uid-2")
+    assert found(run) == [("disagrees", "1")]
 
 
 def test_a_booking_that_cal_com_does_not_have(run):
