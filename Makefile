@@ -81,7 +81,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration mutants coverage install clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration mutants chaos chaos-ci soak chaos-plants coverage install clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -156,6 +156,27 @@ ROWS ?=
 
 mutants: $(programs)  ## that end-to-end tests fail when the line of the Redis library they are for is taken out
 	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/mutants/run $(ROWS)
+
+## SEED=…, MINUTES=3, RATE=50   of `make chaos` and `make soak`: the script, for how long, bookings per second
+## CHAOS_ARGS=--only…  more arguments for it (tests/chaos/chaos.py --help)
+SEED ?=
+MINUTES ?= 3
+RATE ?= 50
+CHAOS_ARGS ?=
+
+chaos: $(programs)  ## members book while everything breaks; a checker reads what came of it
+	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/chaos/chaos.py $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) \
+	    --rate $(RATE) $(CHAOS_ARGS)
+
+chaos-ci:  ## the same within 200 seconds
+	@$(MAKE) --no-print-directory chaos MINUTES=1.7 CHAOS_ARGS='--calm 75 $(CHAOS_ARGS)'
+
+soak: $(programs)  ## whether memory stays flat under faults
+	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/chaos/soak.py $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) \
+	    --rate $(RATE) $(CHAOS_ARGS)
+
+chaos-plants:  ## plants faults in copies of the sources; the checker has to see each
+	@$(PYTHON) tests/chaos/plants.py
 
 coverage:  ## runs the tests with V=cov and prints the lines covered per file
 	@$(MAKE) --no-print-directory V=cov check

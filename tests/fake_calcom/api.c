@@ -308,6 +308,7 @@ call_begin(struct call *call)
         .action = action,
         .booking = booking,
         .fault = call->fault.name,
+        .after = call->fault.after,
         .acts = call_is_act(call) ? call->booking->acts_in_flight : 0,
     };
     call->number = calls_begin(world->calls, &facts);

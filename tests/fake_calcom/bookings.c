@@ -64,8 +64,13 @@ booking_is_paid_up(const struct booking *booking)
 void
 booking_set_status(struct booking *booking, enum booking_status status)
 {
+    json_object *change = object_new();
+
     booking->status = status;
     booking->updated_ms = clock_wall_ms();
+    put_int(change, "ms", booking->updated_ms);
+    put_text(change, "status", booking_status_name(status));
+    push(booking->history, change);
 }
 
 void
@@ -92,6 +97,7 @@ booking_free(struct booking *booking)
     json_object_put(booking->metadata);
     json_object_put(booking->responses);
     json_object_put(booking->guests);
+    json_object_put(booking->history);
     free(booking);
 }
 
@@ -220,6 +226,7 @@ store_add(struct store *store, int64_t id)
     booking->metadata = object_new();
     booking->responses = object_new();
     booking->guests = array_new();
+    booking->history = array_new();
 
     struct booking **chain = id_chain(store, id);
     booking->next_by_id = *chain;

@@ -94,6 +94,7 @@ struct booking {
     json_object *metadata;  /* object, never NULL */
     json_object *responses; /* further answers of the booker, slug -> value; object, never NULL */
     json_object *guests;    /* array of e-mails, never NULL */
+    json_object *history;   /* array of its changes, {"ms","status"}, oldest first; never NULL */
 
     struct series series;
     struct seat *seats; /* owned; NULL if the event type has no seats */
@@ -113,7 +114,7 @@ bool booking_is_open(const struct booking *booking);
 /* True once nobody waits for money any more. */
 bool booking_is_paid_up(const struct booking *booking);
 
-/* Notes the change in updatedAt. */
+/* Notes the change in updatedAt and the history. */
 void booking_set_status(struct booking *booking, enum booking_status status);
 
 /* Puts a copy of `text` (may be NULL) into one of the owned strings above. */

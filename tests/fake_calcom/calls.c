@@ -21,6 +21,7 @@ struct call_record {
     enum action action;
     int status;
     const char *fault;
+    bool after;
 };
 
 struct calls {
@@ -114,6 +115,7 @@ calls_begin(struct calls *calls, const struct call_facts *facts)
     record->booking = facts->booking;
     record->action = facts->action;
     record->fault = facts->fault;
+    record->after = facts->after;
 
     calls->total++;
     calls->by_action[facts->action]++;
@@ -157,6 +159,7 @@ record_json(const struct call_record *record, uint64_t number)
     put_text(entry, "action", action_name(record->action));
     put_int(entry, "status", record->status);
     put_text(entry, "fault", record->fault);
+    put_bool(entry, "after", record->after);
     return entry;
 }
 

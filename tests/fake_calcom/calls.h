@@ -38,6 +38,7 @@ struct call_facts {
     enum action action;
     int64_t booking;   /* 0: none, or not known here */
     const char *fault; /* a constant, or NULL */
+    bool after;        /* the fault comes when the call has been carried out */
     unsigned
         acts; /* calls in flight that change this booking, this one included; 0 if it does not */
 };
@@ -49,9 +50,9 @@ uint64_t calls_begin(struct calls *calls, const struct call_facts *facts);
 void calls_end(struct calls *calls, uint64_t number, int status);
 
 /*
- * [{"n","t_ms","end_ms","method","path","booking","action","status","fault"}], oldest first, of
- * calls whose number is greater than `since`, and of one booking if `booking` is not 0. end_ms is 0
- * while a call is under way. The caller's.
+ * [{"n","t_ms","end_ms","method","path","booking","action","status","fault","after"}], oldest
+ * first, of calls whose number is greater than `since`, and of one booking if `booking` is not 0.
+ * end_ms is 0 while a call is under way. The caller's.
  */
 json_object *calls_log(const struct calls *calls, uint64_t since, int64_t booking);
 

@@ -67,7 +67,8 @@ order_plan(const struct order *order, struct webhook_plan *plan)
     int64_t copies = json_int(order->body, "copies", 1);
     const char *lost = json_text(order->body, "webhook");
 
-    *plan = (struct webhook_plan){ WEBHOOK_SEND, (unsigned)copies };
+    *plan = (struct webhook_plan){ WEBHOOK_SEND, (unsigned)copies,
+                                   (int)json_int(order->body, "to", 0) };
     if (lost != NULL && strcmp(lost, "lost") == 0)
         plan->fate = WEBHOOK_LOSE;
     else if (!json_flag(order->body, "webhook", true))
@@ -79,6 +80,10 @@ order_plan(const struct order *order, struct webhook_plan *plan)
     }
     if (copies < 1 || copies > 1000) {
         order_refuse(order, 400, "copies must be 1 to 1000");
+        return false;
+    }
+    if (plan->to < 0) {
+        order_refuse(order, 400, "to must be the number of a URL, from 1");
         return false;
     }
     return true;
@@ -126,7 +131,8 @@ get_calls(const struct order *order)
 static void
 get_webhooks(const struct order *order)
 {
-    http_reply(order->request, 200, webhooks_log(order->world->webhooks));
+    http_reply(order->request, 200,
+               webhooks_log(order->world->webhooks, (uint64_t)query_number(order, "since")));
 }
 
 static void
@@ -178,6 +184,22 @@ set_urls(struct webhooks *webhooks, json_object *value)
     return count <= WEBHOOK_URLS_MAX && webhooks_set_urls(webhooks, urls, count);
 }
 
+/* "webhookWay": what happens to webhooks on their way from now on; what is left out does not. */
+static void
+set_way(struct webhooks *webhooks, json_object *value)
+{
+    const struct webhook_way way = {
+        .spread = json_flag(value, "spread", false),
+        .lost = (int)json_int(value, "lost", 0),
+        .copied = (int)json_int(value, "copied", 0),
+        .delayed = (int)json_int(value, "delayed", 0),
+        .delay_ms = (int)json_int(value, "delayMs", 1000),
+        .seed = (uint64_t)json_int(value, "seed", 1),
+    };
+
+    webhooks_set_way(webhooks, &way);
+}
+
 static void
 post_config(const struct order *order)
 {
@@ -185,7 +207,7 @@ post_config(const struct order *order)
     const char *secret = json_text(order->body, "secret");
     const char *approval = json_text(order->body, "seatApproval");
     enum seat_approval seats = world->lifecycle.seat_approval;
-    json_object *urls = NULL;
+    json_object *urls = NULL, *way = json_member(order->body, "webhookWay", json_type_object);
 
     if (approval != NULL && !seat_approval_parse(approval, &seats)) {
         order_refuse(order, 400, "seatApproval must be legacy or cloud");
@@ -197,6 +219,8 @@ post_config(const struct order *order)
         return;
     }
     world->lifecycle.seat_approval = seats;
+    if (way != NULL)
+        set_way(world->webhooks, way);
     if (secret != NULL)
         webhooks_set_secret(world->webhooks, secret);
     world->latency_ms = (int)json_int(order->body, "latencyMs", world->latency_ms);

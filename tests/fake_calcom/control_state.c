@@ -83,6 +83,7 @@ control_state(const struct booking *booking)
     put_copy(state, "metadata", booking->metadata);
     put_copy(state, "responses", booking->responses);
     put_copy(state, "guests", booking->guests);
+    put_copy(state, "history", booking->history);
     put(state, "mails", mails(&booking->seen));
     put_int(state, "calendarEvents", booking->seen.calendar_events);
     put_int(state, "refunds", booking->seen.refunds);

@@ -46,7 +46,7 @@ world_init(struct world *world, const struct options *options)
     world->base = xneed(event_base_new());
     world->delays = delays_new(world->base);
     world->store = store_new();
-    world->webhooks = webhooks_new(world->base);
+    world->webhooks = webhooks_new(world->base, world->delays);
     world->lifecycle = (struct lifecycle){ world->delays, world->webhooks, options->seat_approval };
     world->calls = calls_new();
     world->faults = faults_new();

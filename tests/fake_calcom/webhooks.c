@@ -8,6 +8,7 @@
 
 #include "alloc.h"
 #include "clock.h"
+#include "delay.h"
 #include "json_util.h"
 #include "ring.h"
 #include "target.h"
@@ -16,6 +17,8 @@
 
 struct webhooks {
     struct event_base *base;
+    struct delays *delays;
+    struct webhook_way way;
     char *secret;
     /*
      * Every URL that was ever used, so that a change of URLs need not wait for what is in flight;
@@ -54,11 +57,12 @@ struct delivery {
 };
 
 struct webhooks *
-webhooks_new(struct event_base *base)
+webhooks_new(struct event_base *base, struct delays *delays)
 {
     struct webhooks *webhooks = xcalloc(1, sizeof(*webhooks));
 
     webhooks->base = base;
+    webhooks->delays = delays;
     webhooks->secret = xstrdup("");
     webhooks->log = ring_new(WEBHOOK_LOG_CAPACITY, free);
     return webhooks;
@@ -121,6 +125,12 @@ webhooks_set_secret(struct webhooks *webhooks, const char *secret)
 
     free(webhooks->secret);
     webhooks->secret = copy;
+}
+
+void
+webhooks_set_way(struct webhooks *webhooks, const struct webhook_way *way)
+{
+    webhooks->way = *way;
 }
 
 void
@@ -211,48 +221,125 @@ batch_post(struct batch *batch, struct target *target, json_object *body)
     target_post(target, bytes, length, signature, delivery_on_answer, delivery);
 }
 
-static void
-batch_start(struct batch *batch, const struct occasion *occasion, struct webhook_plan plan)
+/* splitmix64: small, and the same everywhere. */
+static uint64_t
+way_draw(struct webhook_way *way)
 {
-    struct webhooks *webhooks = batch->webhooks;
-    json_object *body = payload_build(occasion);
+    uint64_t z = way->seed += UINT64_C(0x9e3779b97f4a7c15);
 
-    for (unsigned copy = 0; copy < plan.copies; copy++) {
-        for (size_t i = 0; i < webhooks->subscribed_count; i++) {
-            if (plan.fate == WEBHOOK_LOSE)
-                batch_lose(batch, webhooks->subscribed[i]);
-            else
-                batch_post(batch, webhooks->subscribed[i], body);
-        }
-    }
-    json_object_put(body);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
 }
 
-void
-webhooks_send(struct webhooks *webhooks, const struct occasion *occasion, struct webhook_plan plan,
-              void (*done)(json_object *deliveries, void *arg), void *arg)
+static bool
+way_happens(struct webhook_way *way, int rate)
+{
+    return rate > 0 && way_draw(way) % 1000 < (uint64_t)rate;
+}
+
+/* One copy, to all who subscribed or to the one whose turn it is. */
+static void
+batch_copy(struct batch *batch, json_object *body, struct webhook_plan plan)
+{
+    struct webhooks *webhooks = batch->webhooks;
+    size_t first = 0, end = webhooks->subscribed_count;
+
+    if (webhooks->way.spread && end > 0) {
+        first = plan.to > 0 ? (size_t)plan.to - 1 : way_draw(&webhooks->way);
+        first %= webhooks->subscribed_count;
+        end = first + 1;
+    }
+    for (size_t i = first; i < end; i++) {
+        if (plan.fate == WEBHOOK_LOSE)
+            batch_lose(batch, webhooks->subscribed[i]);
+        else
+            batch_post(batch, webhooks->subscribed[i], body);
+    }
+}
+
+/* A batch that waits; when its time comes it goes out as it was written. */
+struct late {
+    struct batch *batch;
+    json_object *body;
+    struct webhook_plan plan;
+};
+
+static void
+late_start(void *arg)
+{
+    struct late *late = arg;
+
+    for (unsigned copy = 0; copy < late->plan.copies; copy++)
+        batch_copy(late->batch, late->body, late->plan);
+    batch_release(late->batch);
+    json_object_put(late->body);
+    free(late);
+}
+
+static void
+batch_start(struct batch *batch, const struct occasion *occasion, struct webhook_plan plan, int ms)
+{
+    struct late *late = xcalloc(1, sizeof(*late));
+
+    *late = (struct late){ batch, payload_build(occasion), plan };
+    delay_run(batch->webhooks->delays, ms, late_start, late);
+}
+
+static struct batch *
+batch_new(struct webhooks *webhooks, const struct occasion *occasion,
+          void (*done)(json_object *deliveries, void *arg), void *arg)
 {
     struct batch *batch = xcalloc(1, sizeof(*batch));
 
     batch->webhooks = webhooks;
+    batch->done = done;
+    batch->arg = arg;
     batch->trigger = occasion->trigger;
     batch->booking = occasion->booking == NULL ? 0 : occasion->booking->id;
     if (occasion->seat != NULL)
         memcpy(batch->seat, occasion->seat->uid, UID_SIZE);
     batch->open = 1;
     batch->deliveries = array_new();
-    batch->done = done;
-    batch->arg = arg;
+    return batch;
+}
+
+static void
+nobody_waits(json_object *deliveries, void *arg)
+{
+    (void)deliveries;
+    (void)arg;
+}
+
+void
+webhooks_send(struct webhooks *webhooks, const struct occasion *occasion, struct webhook_plan plan,
+              void (*done)(json_object *deliveries, void *arg), void *arg)
+{
+    struct batch *awaited = batch_new(webhooks, occasion, done, arg), *batch = awaited;
+    struct webhook_way *way = &webhooks->way;
+    int ms = 0;
+
+    if (plan.fate == WEBHOOK_SEND && way_happens(way, way->lost))
+        plan.fate = WEBHOOK_LOSE;
+    if (plan.fate == WEBHOOK_SEND && way_happens(way, way->copied))
+        plan.copies *= 2;
+    if (plan.fate == WEBHOOK_SEND && way->delay_ms > 0 && way_happens(way, way->delayed)) {
+        batch = batch_new(webhooks, occasion, nobody_waits, NULL);
+        ms = 1 + (int)(way_draw(way) % (uint64_t)way->delay_ms);
+    }
     if (plan.fate != WEBHOOK_SKIP)
-        batch_start(batch, occasion, plan);
-    batch_release(batch);
+        batch_start(batch, occasion, plan, ms);
+    /* Last: whoever is told owns the occasion. */
+    if (plan.fate == WEBHOOK_SKIP || batch != awaited)
+        batch_release(awaited);
 }
 
 static json_object *
-record_json(const struct delivery_record *record)
+record_json(const struct delivery_record *record, uint64_t number)
 {
     json_object *entry = object_new();
 
+    put_int(entry, "n", (int64_t)number);
     put_text(entry, "trigger", trigger_name(record->trigger));
     if (record->booking == 0)
         put_null(entry, "booking");
@@ -267,12 +354,13 @@ record_json(const struct delivery_record *record)
 }
 
 json_object *
-webhooks_log(const struct webhooks *webhooks)
+webhooks_log(const struct webhooks *webhooks, uint64_t since)
 {
+    uint64_t n = ring_first(webhooks->log);
     json_object *log = array_new();
 
-    for (uint64_t n = ring_first(webhooks->log); n < ring_end(webhooks->log); n++)
-        push(log, record_json(ring_get(webhooks->log, n)));
+    for (n = since >= n ? since + 1 : n; n < ring_end(webhooks->log); n++)
+        push(log, record_json(ring_get(webhooks->log, n), n));
     return log;
 }
 

@@ -70,6 +70,9 @@ def http() -> requests.Session:
 class RedisServer:
     """A private Redis. It forgets everything when it ends, unless `appendonly`."""
 
+    host = "127.0.0.1"
+    prefix: List[str] = []  # of the command
+
     def __init__(self, folder: Path, appendonly: bool = False, arguments: Optional[List[str]] = None) -> None:
         self.folder = folder
         self.appendonly = appendonly
@@ -80,18 +83,19 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
-    def start(self) -> "RedisServer":
+    def start(self, port: int = 0) -> "RedisServer":
+        """On a port that is free, or on this one."""
         for _ in range(20):  # somebody else may take the port before redis-server does
-            self.port = free_port()
+            self.port = port or free_port()
             if self._launch():
                 return self
         raise AssertionError("redis-server does not start: " + self.log())
 
     def _launch(self) -> bool:
         durable = ["yes", "--appendfsync", "always"] if self.appendonly else ["no"]
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+        command = [*self.prefix, "redis-server", "--port", str(self.port), "--bind", self.host, "--save", "",
                    "--appendonly", *durable, "--dir", str(self.folder), "--daemonize", "no",
                    *self.arguments]
         with open(self.folder / "redis.log", "ab") as log:
@@ -106,7 +110,7 @@ class RedisServer:
         if self.process.poll() is not None:
             return "ended"
         try:
-            with redis.Redis(port=self.port, socket_timeout=1) as client:
+            with redis.Redis(self.host, self.port, socket_timeout=1) as client:
                 client.ping()  # an error as long as it loads its data
                 # A stranger's Redis on this port would answer as well.
                 return "up" if client.info("server")["process_id"] == self.process.pid else None
@@ -114,7 +118,8 @@ class RedisServer:
             return None
 
     def client(self, **options: Any) -> redis.Redis:
-        client = redis.Redis(port=self.port, **{"decode_responses": True, "encoding_errors": "surrogateescape", **options})
+        client = redis.Redis(self.host, self.port, **{"decode_responses": True,
+                                                            "encoding_errors": "surrogateescape", **options})
         self.clients.append(client)
         return client
 
@@ -507,12 +512,13 @@ class Gate:
 
     def __init__(self, house: House, workers: int = 1, dialect: str = "v2", namespace: str = "tollgate",
                  ingest_env: Optional[Dict[str, str]] = None, worker_env: Optional[Dict[str, str]] = None,
-                 fake_arguments: Optional[List[str]] = None, **redis_options: Any) -> None:
+                 fake_arguments: Optional[List[str]] = None, server: Optional[RedisServer] = None,
+                 **redis_options: Any) -> None:
         self.house = house
         self.namespace = namespace
         self.dialect = dialect
         self.worker_env = {"CALCOM_RATE_LIMIT": "0", **(worker_env or {})}
-        self.redis = house.redis(**redis_options)
+        self.redis = server or house.redis(**redis_options)
         self.client = self.redis.client()
         self.ingest = house.ingest(self.redis.url, namespace, **(ingest_env or {}))
         self.fake = house.fake(self.ingest.url, *(fake_arguments or []))

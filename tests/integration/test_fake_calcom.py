@@ -3,6 +3,7 @@ money, and what its API answers. tests/fake_calcom/README.md says the same in wo
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -445,3 +446,58 @@ def test_answers_reach_the_webhook(place):
 def test_orders_that_make_no_sense(place, order, complaint):
     assert complaint in place.refused("book", email="ann@example.com", **order)
     assert place.fake.bookings() == [] and place.told.take() == []
+
+
+# ---- On the way ----
+
+def statuses(place, **fields):
+    return [entry["status"] for entry in place.fake.webhooks() if fields.items() <= entry.items()]
+
+
+def test_behind_a_load_balancer_each_goes_to_one(place):
+    other = Receiver()
+    place.fake.config(webhookUrl=[place.told.url, other.url], webhookWay={"spread": True})
+    for _ in range(20):
+        place.fake.book()
+    first, second = len(place.told.take()), len(other.take())
+    assert first + second == 20 and first and second
+    place.fake.book(to=2)
+    assert (len(place.told.take()), len(other.take())) == (0, 1)
+    assert "to" in place.refused("book", email="ann@example.com", to=-1)
+
+
+def test_webhooks_get_lost_and_come_twice(place):
+    place.fake.config(webhookWay={"lost": 1000})
+    place.fake.book()
+    assert place.told.take() == [] and statuses(place) == [0]
+    place.fake.config(webhookWay={"copied": 1000})
+    place.fake.book()
+    assert [name for name, _ in place.told.take()] == ["BOOKING_REQUESTED"] * 2
+    place.fake.config(webhookWay={})
+    place.fake.book()
+    assert len(place.told.take()) == 1
+
+
+def test_a_webhook_that_is_late_is_overtaken_and_nobody_waits(place):
+    place.fake.config(webhookWay={"delayed": 1000, "delayMs": 300})
+    ids = [place.fake.book()["id"] for _ in range(20)]
+    assert len(statuses(place)) < 20
+    harness.wait_for(lambda: statuses(place) == [200] * 20, what="the late ones")
+    came = [payload["bookingId"] for _, payload in place.told.take()]
+    assert sorted(came) == ids and came != ids
+    place.fake.decline(ids[0], reason="full")
+    harness.wait_for(lambda: len(place.told.bodies) == 1, what="a late one of somebody who did not wait")
+    assert place.told.one("BOOKING_REJECTED")["rejectionReason"] == "full"
+    newest = place.fake.webhooks()[-1]["n"]
+    place.fake.config(webhookWay={})
+    place.fake.book()
+    assert [entry["n"] for entry in place.fake.control("GET", "webhooks", since=newest)] == [newest + 1]
+
+
+def test_how_a_booking_came_to_its_status_is_on_record(place):
+    made = place.fake.book()
+    place.fake.confirm(made["id"])
+    place.fake.cancel(made["id"])
+    state = place.fake.booking(made["id"])
+    assert [change["status"] for change in state["history"]] == ["ACCEPTED", "CANCELLED"]
+    assert abs(state["history"][1]["ms"] - time.time() * 1000) < 10000

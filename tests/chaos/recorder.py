@@ -1,0 +1,76 @@
+"""Gathers the histories while a run goes on, and the rest of them when it is over."""
+
+import threading
+from typing import Any, Callable, Dict, List
+
+from history import History, Row
+from stage import NAMESPACE, Stage
+
+EVERY_S = 1.0
+PAGE = 5000
+
+
+class Recorder:
+    """Reads the fake's logs before they run over: they keep 200 000 lines."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.calls: Dict[int, Row] = {}
+        self.open_calls: List[int] = []
+        self.webhooks: Dict[int, Row] = {}
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self.is_over.wait(EVERY_S):
+            self.read_logs()
+            self.stage.note_metrics()
+
+    def read_logs(self) -> None:
+        newest = max(self.calls, default=0)
+        since = min(self.open_calls, default=newest + 1) - 1  # an open one is asked for until it has ended
+        for call in self.stage.fake.control("GET", "calls", since=since):
+            self.calls[call["n"]] = call
+        self.open_calls = [n for n, call in self.calls.items() if n > since and call["end_ms"] == 0]
+        for sent in self.stage.fake.control("GET", "webhooks", since=max(self.webhooks, default=0)):
+            self.webhooks[sent["n"]] = sent
+
+    def stop(self) -> None:
+        self.is_over.set()
+        self.thread.join()
+
+    def write(self, history: History) -> None:
+        """Brings the history up to date."""
+        self.read_logs()
+        history.calls = list(self.calls.values())
+        history.webhooks = list(self.webhooks.values())
+        history.calcom = {str(booking["id"]): booking for booking in self.stage.fake.bookings()}
+        history.faults = list(self.stage.happened)
+        read_redis(self.stage.client, history)
+
+
+def read_redis(client: Any, history: History) -> None:
+    prefix = f"{{{NAMESPACE}}}:"
+
+    def read(kind: str, ask: Callable[[Any, str], Any]) -> Dict[str, Any]:
+        """Name -> answer, for all keys that begin so."""
+        found: Dict[str, Any] = {}
+        keys = list(client.scan_iter(match=f"{prefix}{kind}:*", count=10000))
+        for i in range(0, len(keys), PAGE):
+            page = keys[i:i + PAGE]
+            with client.pipeline(transaction=False) as pipe:
+                for key in page:
+                    ask(pipe, key)
+                found.update(zip((key[len(prefix) + len(kind) + 1:] for key in page), pipe.execute()))
+        return found
+
+    history.bookings = read("booking", lambda pipe, key: pipe.hgetall(key))
+    history.accounts = read("credit", lambda pipe, key: pipe.hgetall(key))
+    history.ledgers = read("ledger", lambda pipe, key: pipe.xrange(key))
+    history.known = dict(client.zrange(prefix + "known", 0, -1, withscores=True))
+    history.stats = client.hgetall(prefix + "stats")
+    history.places = {"queue": client.lrange(prefix + "queue", 0, -1), "retry": client.zrange(prefix + "retry", 0, -1),
+                      "dead": client.zrange(prefix + "dead", 0, -1)}
+    for worker, names in read("active", lambda pipe, key: pipe.lrange(key, 0, -1)).items():
+        history.places["active:" + worker] = names
