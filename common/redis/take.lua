@@ -102,15 +102,38 @@ local function end_at_suspect(batch, lists)
   return kept
 end
 
+-- What blocking pops laid down, in any worker's list, in the order in which it reached us: of two workers that
+-- each got a name the one with the later name may be faster.
+local function adoptable(batch, most)
+  local lists, ids = {}, {}
+  local workers = redis.call('ZRANGE', batch.ns .. 'workers', 0, -1)
+  workers[#workers + 1] = batch.name -- the first take registers it
+  for _, worker in ipairs(workers) do
+    local laid = leases.laid_down(batch.ns, worker)
+    if laid[1] and not batch.laid_in[laid[1]] then
+      lists[#lists + 1] = laid
+    end
+    for _, id in ipairs(laid) do
+      batch.laid_in[id] = batch.ns .. 'active:' .. worker
+    end
+  end
+  while #lists > 0 and #ids < most do
+    local oldest = 1
+    for i = 2, #lists do
+      oldest = queue.is_older(batch.ns, lists[i][1], lists[oldest][1]) and i or oldest
+    end
+    ids[#ids + 1] = table.remove(lists[oldest], 1)
+    if #lists[oldest] == 0 then
+      table.remove(lists, oldest)
+    end
+  end
+  return ids
+end
+
 -- The names to take, in order: what was laid down, what is due again, then the queue. Answers these three
 -- lists.
 local function choose(batch, want)
-  local names = { adopted = {}, due = {}, queued = {} }
-  for _, id in ipairs(leases.laid_down(batch.ns, batch.name)) do
-    if #names.adopted < want then
-      names.adopted[#names.adopted + 1] = id
-    end
-  end
+  local names = { adopted = adoptable(batch, want), due = {}, queued = {} }
   want = want - #names.adopted
   if want > 0 then
     names.due = redis.call('ZRANGE', batch.ns .. 'retry', '-inf', integer(batch.now), 'BYSCORE',
@@ -215,7 +238,7 @@ local function take_batch(batch, want)
   end
 
   for _, id in ipairs(adopted) do
-    redis.call('LREM', batch.active, 1, id)
+    redis.call('LREM', batch.laid_in[id], 1, id)
   end
   if #due > 0 then
     redis.call('ZREM', batch.ns .. 'retry', unpack(due))
@@ -276,6 +299,7 @@ local function take(keys, args)
     observe = args[7] == 'observe', options = pairs_of(args, 8), counts = {},
     known = {}, purses = {}, planned = {}, errors = {}, -- see accounts
     named = {}, touched = {}, -- bookings that this take deals with, by name or beside another one
+    laid_in = {}, -- name that a blocking pop laid down -> the list that it lies in
     slots = {}, opened = {}, -- slots claimed and bookings accepted by what is planned so far
   }
   local loaded = {}
