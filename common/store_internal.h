@@ -1,6 +1,6 @@
 /*
- * What store.c (the connection, the library, the policy), store_calls.c and store_sweep.c (the
- * typed calls), store_check.c and store_confirm.c share. For these files only.
+ * What store.c (the connection, the library, the policy), store_calls.c, store_lease.c and
+ * store_sweep.c (the typed calls), store_check.c and store_confirm.c share. For these files only.
  */
 #ifndef TOLLGATE_STORE_INTERNAL_H
 #define TOLLGATE_STORE_INTERNAL_H

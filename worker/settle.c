@@ -2,12 +2,10 @@
 
 #include <assert.h>
 #include <event2/event.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "common/backoff.h"
 #include "common/clock.h"
@@ -18,303 +16,17 @@
 #include "worker/governor.h"
 #include "worker/lease.h"
 #include "worker/plan.h"
+#include "worker/settle_internal.h"
 #include "worker/worker_metrics.h"
 
 #define RETRY_BASE_MS 1000
 #define RETRY_CAP_MS  300000
-#define RESEND_MS     500 /* a step that Redis did not answer */
 
 /* How old a look may be when an act relies on it, at least. */
 #define SEEN_MS 1000
 
-/* A call that may go out within this is waited for in hand, so often. */
-#define SHORT_HOLD_MS 500
-#define SHORT_HOLDS   10
-
 /* How often a call is reserved anew because the connection took too long. */
 #define LATE_CALLS 3
-
-#define TOKEN_SIZE  80
-#define REASON_SIZE 512
-
-#define CALLS_SIZE 4096 /* of a take; a longer log keeps its beginning */
-
-/* How a booking is put down. */
-enum ending { END_SETTLE, END_REFUSE, END_RETRY, END_JOIN };
-
-/* What Redis is told, and told again until it answers. */
-enum asking { ASK_BEGIN, ASK_END };
-
-struct job {
-    LIST_ENTRY(job) next;
-    struct settler *settler;
-    char id[BOOKING_ID_SIZE];
-    char uid[BOOKING_UID_SIZE];
-    char token[TOKEN_SIZE];
-    char account[BOOKING_ACCOUNT_SIZE];
-    char reason[REASON_SIZE];
-    char seat[BOOKING_UID_SIZE];
-    enum booking_goal goal;
-    int64_t cost;
-    unsigned attempts;
-    bool guide, series, alone, paid;
-    enum calcom_call call; /* the one in flight */
-    enum asking asking;
-    unsigned held, late; /* how often a call was held for a moment, or was not sent in time */
-    int64_t call_since_us, call_since_wall_ms, call_since_boot_ms;
-    int64_t reserved_boot_ms; /* when Redis was asked for the call in `call` */
-    int64_t retry_after_ms;   /* of the answer that is being judged */
-    int64_t taken_boot_ms;
-    int64_t act_by_boot_ms; /* what is known of the booking is good enough for an act until then */
-    bool acted;             /* asked Cal.com for something in this take: no second time */
-    bool by_seat_route;     /* of its seat alone */
-    bool unanswered;        /* and do not know whether it was done */
-    bool unfinished;        /* and it may still be at it; a connection that broke ended its call */
-    int64_t busy_until_mono_ms; /* a call of an earlier take may still run until then */
-    enum ending ending;
-    enum booking_status outcome; /* END_SETTLE */
-    char *members;               /* END_SETTLE, see store_settle */
-    bool burn;                   /* END_RETRY: counts as an attempt */
-    int64_t delay_ms;            /* END_RETRY */
-    int64_t changed_wall_ms;     /* and these three: what Cal.com told with how it stands */
-    char cancelled_by[BOOKING_ACCOUNT_SIZE], rescheduled_to[BOOKING_UID_SIZE];
-    char joined[BOOKING_ID_SIZE]; /* END_JOIN */
-    char detail[CALCOM_DETAIL_SIZE];
-    char calls[CALLS_SIZE]; /* the log of this take's calls, see booking.lua */
-    struct event *resend_timer;
-};
-
-LIST_HEAD(job_list, job);
-
-struct settler {
-    struct settler_parts parts;
-    struct settler_handlers handlers;
-    void *arg;
-    struct job_list jobs;
-    size_t count;
-    bool closing; /* answers that still come find nobody */
-};
-
-static void job_begin(struct job *job);
-static void job_end(struct job *job);
-static void job_call(struct job *job, enum calcom_call call);
-static void job_go(struct job *job);
-
-static void
-job_free(struct job *job)
-{
-    job->settler->count--;
-    LIST_REMOVE(job, next);
-    event_free(job->resend_timer);
-    free(job->members);
-    free(job);
-}
-
-static void
-job_put_down(struct job *job)
-{
-    struct settler *settler = job->settler;
-    job_free(job);
-    metrics_set(settler->parts.metrics, WORKER_IN_HAND, (int64_t)settler->count);
-    settler->handlers.put_down(settler->arg);
-}
-
-/* ---- Ending: the booking's fate is recorded in Redis ---- */
-
-static void
-job_settle(struct job *job, enum booking_status outcome, const char *members)
-{
-    free(job->members);
-    job->members = members != NULL ? strdup(members) : NULL;
-    if (members != NULL && job->members == NULL) {
-        abort(); /* the series would be taken for one booking */
-    }
-    job->ending = END_SETTLE;
-    job->outcome = outcome;
-    job_end(job);
-}
-
-/* It waits for the others of its series; none: it is decided at once. */
-static void
-job_join(struct job *job, const char *series)
-{
-    job->ending = END_JOIN;
-    (void)snprintf(job->joined, sizeof job->joined, "%s", series);
-    job_end(job);
-}
-
-/* For the reason in `detail`. */
-static void
-job_refuse(struct job *job)
-{
-    job->ending = END_REFUSE;
-    job_end(job);
-}
-
-/* Redis makes it later where a call may still run. */
-static void
-job_retry(struct job *job, int64_t delay_ms, bool burn)
-{
-    job->ending = END_RETRY;
-    job->delay_ms = delay_ms;
-    job->burn = burn;
-    job_end(job);
-}
-
-static void
-log_settled(const struct job *job, const char *state)
-{
-    log_info("settled", log_s("booking", job->id), log_s("state", state),
-             log_s("goal", booking_goal_name(job->goal)), log_s("account", job->account),
-             log_i("cost", job->cost), log_s("reason", job->reason));
-    if (job->paid && job->goal == GOAL_REJECT && strcmp(state, "rejected") == 0) {
-        log_info("rejected a paid booking: Cal.com refunds the payment", log_s("booking", job->id),
-                 log_s("account", job->account));
-    }
-}
-
-static void
-job_on_retried(struct job *job, const char *detail)
-{
-    int64_t delay_ms = strtoll(detail, NULL, 10);
-    if (job->ending != END_JOIN) {
-        metrics_add(job->settler->parts.metrics, WORKER_RETRIED, 1);
-        log_info("will try again", log_s("booking", job->id), log_i("delay_ms", delay_ms),
-                 log_i("attempts", job->attempts + (job->burn ? 1 : 0)),
-                 log_s("reason", job->detail));
-    }
-    job->settler->handlers.due((long)delay_ms, job->settler->arg);
-}
-
-static void
-job_resend_in(struct job *job, int64_t delay_ms)
-{
-    const struct timeval delay = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
-    (void)event_add(job->resend_timer, &delay);
-}
-
-/* No call may go out now. hold: for how long (ms), and why. */
-static void
-job_on_hold(struct job *job, const char *hold)
-{
-    char *why;
-    int64_t wait_ms = strtoll(hold, &why, 10);
-    why += *why == ' ';
-    governor_count_hold(job->settler->parts.governor, why);
-    if (wait_ms < SHORT_HOLD_MS && job->held < SHORT_HOLDS) {
-        job->held++;
-        job_resend_in(job, wait_ms);
-        return;
-    }
-    (void)snprintf(job->detail, sizeof job->detail, "calls to Cal.com are held: %s", why);
-    job_retry(job, wait_ms, false);
-}
-
-static void
-job_on_step(struct job *job, enum store_step step, const char *detail)
-{
-    struct metrics_shard *metrics = job->settler->parts.metrics;
-    switch (step) {
-    case STORE_STEP_SETTLED:
-        worker_metrics_count_settled(metrics, detail);
-        log_settled(job, detail);
-        if (job->ending == END_REFUSE) {
-            log_warn("Cal.com refuses this booking; it is listed under dead",
-                     log_s("booking", job->id), log_s("reason", job->detail));
-        }
-        break;
-    case STORE_STEP_GO:
-        job_go(job);
-        return;
-    case STORE_STEP_HOLD:
-        job_on_hold(job, detail);
-        return;
-    case STORE_STEP_LOOK:
-        job->goal = GOAL_WITHDRAW;
-        job->acted = false;
-        job_call(job, CALCOM_LOOK);
-        return;
-    case STORE_STEP_RETRY:
-        job_on_retried(job, detail);
-        break;
-    case STORE_STEP_DEAD:
-        metrics_add(metrics, WORKER_DEAD, 1);
-        log_warn("listed under dead; a person decides", log_s("booking", job->id),
-                 log_s("reason", *detail != '\0' ? detail : job->detail));
-        break;
-    case STORE_STEP_STALE:
-        metrics_add(metrics, WORKER_STALE, 1);
-        log_warn("somebody else has this booking", log_s("booking", job->id));
-        break;
-    case STORE_STEP_QUEUED:
-    case STORE_STEP_CHECKED:
-        break;
-    }
-    job_put_down(job);
-}
-
-static void
-settler_on_step(enum store_result result, enum store_step step, const char *detail, void *arg)
-{
-    struct job *job = arg;
-    if (job->settler->closing) {
-        return;
-    }
-    if (result == STORE_DONE) {
-        job_on_step(job, step, detail);
-        return;
-    }
-    job_resend_in(job, RESEND_MS);
-}
-
-static void
-settler_on_resend(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd, (void)what;
-    struct job *job = arg;
-    if (job->asking == ASK_BEGIN) {
-        job_begin(job);
-    } else {
-        job_end(job);
-    }
-}
-
-/* The call in `call` goes out when Redis agrees. */
-static void
-job_begin(struct job *job)
-{
-    job->asking = ASK_BEGIN;
-    job->reserved_boot_ms = clock_boot_ms();
-    store_begin(job->settler->parts.store, job->id, job->token, calcom_call_name(job->call),
-                settler_on_step, job);
-}
-
-static void
-job_end(struct job *job)
-{
-    struct store *store = job->settler->parts.store;
-    job->asking = ASK_END;
-    const struct store_told told = { job->cancelled_by, job->rescheduled_to, job->changed_wall_ms };
-    const struct store_step_of step = { job->id,         job->token,
-                                        job->detail,     job->calls,
-                                        job->unfinished, job->goal == GOAL_LOOK ? &told : NULL };
-    switch (job->ending) {
-    case END_SETTLE:
-        store_settle(store, &step, job->outcome, job->members, settler_on_step, job);
-        break;
-    case END_REFUSE:
-        store_refuse(store, &step, settler_on_step, job);
-        break;
-    case END_RETRY:
-        store_retry(store, &step, job->delay_ms, job->burn, settler_on_step, job);
-        break;
-    case END_JOIN:
-        store_join(store, &step, job->joined, settler_on_step, job);
-        break;
-    }
-}
-
-/* ---- Calling Cal.com ---- */
 
 /* Later, with backoff and full jitter, and not before Cal.com said. */
 static void
@@ -539,7 +251,7 @@ job_send(struct job *job)
 /* Redis agreed, but took its time: what was seen before may be true no more, the booking has been
  * in hand for so long, and the call may have to be reserved anew. Without a lease the call waits
  * for the next one; then Redis is asked again whether the booking is still ours. */
-static void
+void
 job_go(struct job *job)
 {
     const struct settler_parts *parts = &job->settler->parts;
@@ -559,7 +271,7 @@ job_go(struct job *job)
     }
 }
 
-static void
+void
 job_call(struct job *job, enum calcom_call call)
 {
     job->call = call;
