@@ -5,8 +5,8 @@ VERSION = 0.1.0
 # The parts of the Redis library, in the order in which they are joined: a part may use what
 # stands before it. policy.lua is not among them, it is embedded as a text of its own.
 REDIS_LIBRARY = head.lua credit.lua policy_text.lua policy_tools.lua policy_host.lua booking.lua \
-                queue.lua gate.lua accounts.lua seats.lua decide.lua series.lua record.lua take.lua \
-                sweep.lua settle.lua book.lua operate.lua functions.lua
+                queue.lua gate.lua accounts.lua seats.lua decide.lua series.lua record.lua leases.lua \
+                take.lua sweep.lua settle.lua book.lua operate.lua functions.lua
 
 ## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
 V ?= release
@@ -190,6 +190,7 @@ c_sources := $(filter %.c,$(c_files))
 scripts_of = $(shell find scripts tests .ci -type f -not -path '*/node_modules/*' 2>/dev/null | \
     xargs -r awk 'FNR == 1 && /^$(hash)!.*$(1)/ { print FILENAME } FNR > 1 { nextfile }')
 hash := \#
+space := $(subst ,, )
 need = command -v $(1) >/dev/null || { echo "make: $(1) is missing (package $(2)): run scripts/install-deps lint" >&2; exit 1; }
 
 lint: format-check lint-readme lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space  ## all checks of the source
@@ -224,13 +225,18 @@ lint-shell:
 	@$(call need,shellcheck,shellcheck)
 	$(Q)shellcheck $(call scripts_of,[/ ](ba|da)?sh)
 
-# The joined text as well: Lua's limit on local names counts over all parts. A part that nobody
-# lists would be dead code.
+# The joined text as well: Lua's limit on local names counts over all parts, and a name that no part
+# before knows becomes a global one. A part that nobody lists would be dead code.
+LUA_GLOBALS = redis cjson math string table collectgarbage error ipairs loadstring pairs pcall select setmetatable \
+    tonumber tostring type unpack
 lint-lua: $(BUILD)/gen/redis_library.lua
 	@$(call need,luac5.1,lua5.1)
 	$(Q)for f in common/redis/*.lua common/redis/examples/*.lua $<; do luac5.1 -p $$f || exit 1; done
 	$(Q)for f in $(filter-out policy.lua $(REDIS_LIBRARY),$(notdir $(wildcard common/redis/*.lua))); do \
 	    echo "common/redis/$$f is not in REDIS_LIBRARY (Makefile)" >&2; exit 1; done
+	$(Q)unknown=$$(luac5.1 -l -p $< | sed -nE 's/.*[GS]ETGLOBAL.*; (.*)/\1/p' | sort -u | \
+	    grep -vxE '$(subst $(space),|,$(strip $(LUA_GLOBALS)))'); [ -z "$$unknown" ] || \
+	    { echo "the Redis library uses names that it does not know:" $$unknown >&2; exit 1; }
 
 lint-python:
 	@$(PYTHON) -c 'import pyflakes' 2>/dev/null || { echo "make: pyflakes is missing (package python3-pyflakes):" \

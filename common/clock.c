@@ -24,6 +24,12 @@ clock_mono_ms(void)
 }
 
 int64_t
+clock_boot_ms(void)
+{
+    return read_us(CLOCK_BOOTTIME) / 1000;
+}
+
+int64_t
 clock_wall_ms(void)
 {
     return read_us(CLOCK_REALTIME) / 1000;

@@ -116,13 +116,14 @@ struct store_job {
     const char *reason; /* what to tell Cal.com on a "no" */
     int64_t cost;       /* credits */
     unsigned attempts;  /* failed so far */
-    bool fresh;         /* may be acted on without a look */
+    int64_t fresh_ms;   /* for so long it may be acted on without a look; 0: not at all */
     bool guide;         /* the guide's flow: Cal.com had accepted it before it was decided */
-    int64_t busy_ms;    /* for so long a call of a worker that left may still run: look only */
+    int64_t busy_ms;    /* for so long a call that was not answered may still run: look only */
     const char *seat;   /* Cal.com's ID of the seat meant; "": the booking has no seats */
     bool series;        /* one of several of a series */
     bool alone;         /* others of its series wait at Cal.com for another answer than this one */
     bool paid;          /* Cal.com refunds it when it is declined or cancelled */
+    bool solo;          /* workers died with it in hand: it is all that this one has now */
 };
 
 /* Which gate to Cal.com is this program's, and what it may let through; see common/redis/gate.lua.
@@ -153,7 +154,7 @@ struct store_batch {
     int64_t next_due_ms; /* until the next retry is due; -1: none waits */
     const char *hold; /* why no more can be taken now; "": nothing stands against it; "probe": this
                          worker shall ask for /me and report what it heard */
-    int64_t hold_ms;  /* for how long */
+    int64_t hold_ms;  /* for how long; 0 with a hold: until nothing is in hand */
     struct store_gate gate;
 };
 
@@ -161,17 +162,55 @@ struct store_batch {
 typedef void store_take_cb(enum store_result result, const struct store_batch *batch, void *arg);
 
 /*
- * Takes up to `want` bookings. `number` counts this worker's takes from 1 up: the same number gives
- * the same batch again, so that an answer lost on the way leaves nothing stuck.
+ * Takes up to `want` bookings; `busy` are in hand. `number` counts this worker's takes from 1 up:
+ * the same number gives the same batch again, so that an answer lost on the way leaves nothing
+ * stuck. Extends the worker's lease.
  */
-void store_take(struct store *store, const char *worker, int64_t number, size_t want,
+void store_take(struct store *store, const char *worker, int64_t number, size_t want, size_t busy,
                 store_take_cb *done, void *arg);
+
+/* held: the worker was known; otherwise it is new, or was reaped: what it had in hand is in other
+ * hands. unadopted: names in its list that it did not take itself; the next take does. */
+typedef void store_lease_cb(enum store_result result, bool held, int64_t unadopted, void *arg);
+
+/* Extends the worker's lease by TOLLGATE_LEASE_MS from when Redis has it. */
+void store_lease(struct store *store, const char *worker, store_lease_cb *done, void *arg);
+
+#define STORE_CURSOR_SIZE 24
+
+/* A look after the other workers: gives back what dead ones had in hand, and what living ones have
+ * in hand for too long. */
+struct store_reap_of {
+    const char *worker;   /* who sweeps */
+    const char *epoch;    /* its connection: <worker>/<number> */
+    int64_t connected_ms; /* for how long that has been up */
+    int64_t hold_ms;      /* how long a booking may be in hand */
+    const char *cursor;   /* as the newest sweep told; "0": none did */
+};
+
+/* Strings are valid during the callback only. */
+struct store_reaped {
+    bool swept;              /* false: another worker sweeps */
+    bool more;               /* there is more to do at once */
+    const char *cursor;      /* for the next one */
+    const char *const *dead; /* workers that were found dead */
+    const int64_t *names;    /* how many names each of them had */
+    size_t dead_count;
+    const char *const *overdue; /* bookings that were in hand for too long */
+    size_t overdue_count;
+};
+
+/* reaped is NULL unless the result is STORE_DONE. */
+typedef void store_reap_cb(enum store_result result, const struct store_reaped *reaped, void *arg);
+
+void store_reap(struct store *store, const struct store_reap_of *of, store_reap_cb *done,
+                void *arg);
 
 enum store_step {
     STORE_STEP_GO, /* begin: the call may go out */
     STORE_STEP_SETTLED,
     STORE_STEP_LOOK,    /* a cancel came meanwhile: no confirm any more; look at the booking */
-    STORE_STEP_RETRY,   /* waits for its due time */
+    STORE_STEP_RETRY,   /* waits for its due time; a settle: what Cal.com says may not stay so */
     STORE_STEP_QUEUED,  /* back in the queue */
     STORE_STEP_DEAD,    /* listed for a person */
     STORE_STEP_STALE,   /* the token is not the one in force; nothing was changed */
@@ -179,8 +218,8 @@ enum store_step {
     STORE_STEP_CHECKED, /* it was only looked at, and is where it was */
 };
 
-/* detail: the final state, or why it is dead, or for how long (ms) and why it is held; a text valid
- * during the call, never NULL. */
+/* detail: the final state, why it is dead, in how many ms it is due again, or for how long (ms) and
+ * why it is held; a text valid during the call, never NULL. */
 typedef void store_step_cb(enum store_result result, enum store_step step, const char *detail,
                            void *arg);
 
@@ -194,8 +233,9 @@ struct store_told {
 /* What the steps that put a booking down have in common. */
 struct store_step_of {
     const char *id, *token;
-    const char *note;              /* for the record: what Cal.com said, or why */
-    const char *calls;             /* to Cal.com in this take, see booking.lua; "": none */
+    const char *note;  /* for the record: what Cal.com said, or why */
+    const char *calls; /* to Cal.com in this take, see booking.lua; "": none */
+    bool unfinished;   /* an act of this take was not answered in time: it may still run */
     const struct store_told *told; /* store_settle; NULL: nothing */
 };
 
@@ -216,7 +256,8 @@ void store_settle(struct store *store, const struct store_step_of *step,
 void store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done,
                   void *arg);
 
-/* Again after delay_ms; counts as an attempt when `burn`. */
+/* Again after delay_ms, and not before an act that may still run is over; counts as an attempt when
+ * `burn`. */
 void store_retry(struct store *store, const struct store_step_of *step, int64_t delay_ms, bool burn,
                  store_step_cb *done, void *arg);
 

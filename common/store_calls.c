@@ -16,6 +16,8 @@ struct call {
     store_take_cb *take;
     store_step_cb *step;
     store_report_cb *report;
+    store_lease_cb *lease;
+    store_reap_cb *reap;
     void *arg;
 };
 
@@ -167,6 +169,7 @@ enum {
     JOB_SEAT,
     JOB_SERIES,
     JOB_PAID,
+    JOB_SOLO,
     JOB_FIELDS
 };
 
@@ -184,13 +187,14 @@ read_job(const struct redis_reply *reply, struct store_job *job)
     job->reason = redis_reply_text(redis_reply_at(reply, JOB_REASON));
     job->cost = redis_reply_integer(redis_reply_at(reply, JOB_COST));
     job->attempts = (unsigned)redis_reply_integer(redis_reply_at(reply, JOB_ATTEMPTS));
-    job->fresh = redis_reply_integer(redis_reply_at(reply, JOB_FRESH)) == 1;
+    job->fresh_ms = redis_reply_integer(redis_reply_at(reply, JOB_FRESH));
     job->busy_ms = redis_reply_integer(redis_reply_at(reply, JOB_BUSY));
     job->seat = redis_reply_text(redis_reply_at(reply, JOB_SEAT));
     int64_t series = redis_reply_integer(redis_reply_at(reply, JOB_SERIES));
     job->series = series > 0;
     job->alone = series == 2;
     job->paid = redis_reply_integer(redis_reply_at(reply, JOB_PAID)) == 1;
+    job->solo = redis_reply_integer(redis_reply_at(reply, JOB_SOLO)) == 1;
     job->guide = redis_reply_integer(redis_reply_at(reply, JOB_GUIDE)) == 1;
     return true;
 }
@@ -267,7 +271,7 @@ on_take(enum redis_result raw, const struct redis_reply *reply, void *arg)
 }
 
 void
-store_take(struct store *store, const char *worker, int64_t number, size_t want,
+store_take(struct store *store, const char *worker, int64_t number, size_t want, size_t busy,
            store_take_cb *done, void *arg)
 {
     struct call *call = call_new(store, arg);
@@ -281,8 +285,110 @@ store_take(struct store *store, const char *worker, int64_t number, size_t want,
     add_text(&args, store->lease_ms);
     add_text(&args, store->keep_ms);
     add_text(&args, store->mode);
+    add_text(&args, "busy");
+    add_number(&args, (int64_t)busy);
     add_gate(&args, store);
     send_call(store, &args, STORE_TIMEOUT_MS, on_take, call);
+}
+
+static void
+on_lease(enum redis_result raw, const struct redis_reply *reply, void *arg)
+{
+    struct call call = *(struct call *)arg;
+    free(arg);
+    enum store_result result = store_classify(call.store, raw, reply);
+    if (result != STORE_DONE || redis_reply_count(reply) < 2) {
+        call.lease(result == STORE_DONE ? STORE_ERROR : result, false, 0, call.arg);
+        return;
+    }
+    bool held = strcmp(redis_reply_text(redis_reply_at(reply, 0)), "held") == 0;
+    call.lease(STORE_DONE, held, redis_reply_integer(redis_reply_at(reply, 1)), call.arg);
+}
+
+void
+store_lease(struct store *store, const char *worker, store_lease_cb *done, void *arg)
+{
+    struct call *call = call_new(store, arg);
+    call->lease = done;
+    struct arguments args;
+    add_function(&args, store, "tollgate_lease");
+    add_text(&args, worker);
+    add_text(&args, store->lease_ms);
+    send_call(store, &args, STORE_TIMEOUT_MS, on_lease, call);
+}
+
+/* Every step-th text of a list, as an array for the caller to free; never NULL. */
+static const char **
+read_texts(const struct redis_reply *list, size_t step, size_t *count)
+{
+    size_t length = redis_reply_count(list);
+    const char **texts = calloc(length + 1, sizeof *texts);
+    if (texts == NULL) {
+        abort();
+    }
+    *count = 0;
+    for (size_t i = 0; i < length; i += step) {
+        texts[(*count)++] = redis_reply_text(redis_reply_at(list, i));
+    }
+    return texts;
+}
+
+static void
+finish_reap(const struct call *call, const struct redis_reply *reply)
+{
+    const struct redis_reply *buried = redis_reply_at(reply, 2);
+    struct store_reaped reaped = {
+        .swept = true,
+        .cursor = redis_reply_text(redis_reply_at(reply, 1)),
+        .more = redis_reply_integer(redis_reply_at(reply, 4)) == 1,
+    };
+    const char **dead = read_texts(buried, 2, &reaped.dead_count);
+    const char **overdue = read_texts(redis_reply_at(reply, 3), 1, &reaped.overdue_count);
+    int64_t *names = calloc(reaped.dead_count + 1, sizeof *names);
+    if (names == NULL) {
+        abort();
+    }
+    for (size_t i = 0; 2 * i + 1 < redis_reply_count(buried); i++) {
+        names[i] = redis_reply_integer(redis_reply_at(buried, 2 * i + 1));
+    }
+    reaped.dead = dead;
+    reaped.names = names;
+    reaped.overdue = overdue;
+    call->reap(STORE_DONE, &reaped, call->arg);
+    free(names);
+    free((void *)overdue);
+    free((void *)dead);
+}
+
+static void
+on_reaped(enum redis_result raw, const struct redis_reply *reply, void *arg)
+{
+    static const struct store_reaped SKIPPED = { .cursor = "0" };
+    struct call call = *(struct call *)arg;
+    free(arg);
+    enum store_result result = store_classify(call.store, raw, reply);
+    if (result == STORE_DONE && redis_reply_count(reply) >= 5) {
+        finish_reap(&call, reply);
+    } else {
+        call.reap(result, result == STORE_DONE ? &SKIPPED : NULL, call.arg);
+    }
+}
+
+void
+store_reap(struct store *store, const struct store_reap_of *of, store_reap_cb *done, void *arg)
+{
+    struct call *call = call_new(store, arg);
+    call->reap = done;
+    struct arguments args;
+    add_function(&args, store, "tollgate_reap");
+    add_text(&args, of->worker);
+    add_text(&args, of->epoch);
+    add_number(&args, of->connected_ms);
+    add_text(&args, store->lease_ms);
+    add_number(&args, of->hold_ms);
+    add_text(&args, store->keep_ms);
+    add_text(&args, of->cursor);
+    send_call(store, &args, STORE_TIMEOUT_MS, on_reaped, call);
 }
 
 static enum store_step
@@ -306,6 +412,16 @@ read_step(const char *word)
     return STORE_STEP_STALE;
 }
 
+static const char *
+read_detail(const struct redis_reply *reply, char number[STORE_NUMBER_SIZE])
+{
+    if (redis_reply_type(reply) != REPLY_INTEGER) {
+        return redis_reply_text(reply);
+    }
+    (void)snprintf(number, STORE_NUMBER_SIZE, "%" PRId64, redis_reply_integer(reply));
+    return number;
+}
+
 static void
 on_step(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
@@ -314,11 +430,12 @@ on_step(enum redis_result raw, const struct redis_reply *reply, void *arg)
     enum store_result result = store_classify(call.store, raw, reply);
     enum store_step step = STORE_STEP_STALE;
     const char *detail = "";
+    char number[STORE_NUMBER_SIZE];
     char held[64];
     if (result == STORE_DONE && redis_reply_count(reply) > 0) {
         step = read_step(redis_reply_text(redis_reply_at(reply, 0)));
         if (redis_reply_count(reply) > 1) {
-            detail = redis_reply_text(redis_reply_at(reply, 1));
+            detail = read_detail(redis_reply_at(reply, 1), number);
         }
         if (step == STORE_STEP_HOLD && redis_reply_count(reply) > 2) {
             (void)snprintf(held, sizeof held, "%s %s", detail,
@@ -366,6 +483,7 @@ send_outcome(struct store *store, const struct store_step_of *step, const char *
     add_text(&args, step->note);
     add_text(&args, members != NULL ? "series" : "booking");
     add_text(&args, step->calls);
+    add_text(&args, step->unfinished ? "1" : "0");
     add_text(&args, members != NULL ? members : "");
     if (step->told != NULL) {
         add_field(&args, "cancelled_by", step->told->cancelled_by);
@@ -401,6 +519,7 @@ store_retry(struct store *store, const struct store_step_of *step, int64_t delay
     add_text(&args, store->keep_ms);
     add_text(&args, step->note);
     add_text(&args, step->calls);
+    add_text(&args, step->unfinished ? "1" : "0");
     send_step(store, &args, done, arg);
 }
 

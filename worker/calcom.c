@@ -405,7 +405,7 @@ calcom_on_answer(const struct http_answer *http, void *arg)
         break;
     case HTTP_NOT_SENT:
         answer.kind = CALCOM_TRANSIENT;
-        answer.late = http->late;
+        answer.too_late = http->too_late;
         break;
     case HTTP_UNKNOWN:
         answer.kind = CALCOM_UNKNOWN;
@@ -422,7 +422,7 @@ calcom_on_answer(const struct http_answer *http, void *arg)
 
 /* Sends what is written. */
 static void
-send_written(struct calcom *calcom, struct calcom_written *written, int64_t send_by_mono_ms,
+send_written(struct calcom *calcom, struct calcom_written *written, int64_t send_by_boot_ms,
              struct pending *pending)
 {
     const char *headers[MAX_HEADERS] = { "Accept: application/json" };
@@ -441,7 +441,7 @@ send_written(struct calcom *calcom, struct calcom_written *written, int64_t send
         .headers = headers,
         .timeout_ms = calcom->config->calcom_timeout_ms,
         .answer_bytes = pending->call == CALCOM_LIST ? LIST_BYTES : HTTP_ANSWER_BYTES,
-        .send_by_mono_ms = send_by_mono_ms,
+        .send_by_boot_ms = send_by_boot_ms,
     };
     http_client_send(calcom->http, &request, calcom_on_answer, pending);
     explicit_bzero(written->url, sizeof written->url);
@@ -449,7 +449,7 @@ send_written(struct calcom *calcom, struct calcom_written *written, int64_t send
 
 /* Writes and sends; `pending` is copied. False when the call cannot be written. */
 static bool
-send_parts(struct calcom *calcom, const struct calcom_parts *parts, int64_t send_by_mono_ms,
+send_parts(struct calcom *calcom, const struct calcom_parts *parts, int64_t send_by_boot_ms,
            const struct pending *pending)
 {
     struct calcom_written *written = calloc(1, sizeof *written);
@@ -460,7 +460,7 @@ send_parts(struct calcom *calcom, const struct calcom_parts *parts, int64_t send
     *kept = *pending;
     bool fits = calcom->dialect->write(parts, written);
     if (fits) {
-        send_written(calcom, written, send_by_mono_ms, kept);
+        send_written(calcom, written, send_by_boot_ms, kept);
     } else {
         free(kept);
     }
@@ -488,7 +488,7 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
         .seat = subject->seat,
         .by_seat_route = pending.by_seat_route,
     };
-    return send_parts(calcom, &parts, subject->send_by_mono_ms, &pending);
+    return send_parts(calcom, &parts, subject->send_by_boot_ms, &pending);
 }
 
 bool
@@ -498,7 +498,7 @@ calcom_lists_all(const struct calcom *calcom)
 }
 
 bool
-calcom_ask_list(struct calcom *calcom, const struct calcom_list *list, int64_t send_by_mono_ms,
+calcom_ask_list(struct calcom *calcom, const struct calcom_list *list, int64_t send_by_boot_ms,
                 calcom_row_cb *row, calcom_done_cb *done, void *arg)
 {
     const struct pending pending = {
@@ -512,5 +512,5 @@ calcom_ask_list(struct calcom *calcom, const struct calcom_list *list, int64_t s
                                         .reason = "",
                                         .seat = "",
                                         .list = list };
-    return send_parts(calcom, &parts, send_by_mono_ms, &pending);
+    return send_parts(calcom, &parts, send_by_boot_ms, &pending);
 }

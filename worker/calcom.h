@@ -42,7 +42,7 @@ struct calcom_answer {
     int64_t remaining, limit;   /* calls left and allowed; -1: not told */
     int64_t reset_ms;           /* for how long that counts; -1: not told */
     bool timed_out;             /* UNKNOWN: Cal.com may still be at it */
-    bool late;                  /* TRANSIENT: it was not sent, for it could not be in time */
+    bool too_late;              /* TRANSIENT: it did not go out before send_by_boot_ms */
     bool by_seat_route;         /* only the one seat was asked for */
     bool again;                 /* the API lacks that route: the same call once more takes another;
                                    the rest says nothing */
@@ -91,7 +91,7 @@ struct calcom_subject {
     const char *uid;         /* Cal.com's */
     const char *seat;        /* Cal.com's ID of the one seat meant; "": the booking */
     const char *reason;      /* told to the booker by decline and cancel */
-    int64_t send_by_mono_ms; /* not to be written later; 0: at any time */
+    int64_t send_by_boot_ms; /* later than this the call does not go out any more; 0: at any time */
 };
 
 /*
@@ -129,7 +129,7 @@ typedef void calcom_row_cb(const struct calcom_row *row, void *arg);
 /* Asks for a page. `row` runs for each booking (each seat) of it, then `done` once; see
  * calcom_send. */
 __attribute__((warn_unused_result)) bool
-calcom_ask_list(struct calcom *calcom, const struct calcom_list *list, int64_t send_by_mono_ms,
+calcom_ask_list(struct calcom *calcom, const struct calcom_list *list, int64_t send_by_boot_ms,
                 calcom_row_cb *row, calcom_done_cb *done, void *arg);
 
 #endif

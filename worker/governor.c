@@ -156,15 +156,15 @@ governor_problem(const struct governor *governor)
 }
 
 bool
-governor_is_reserved(const struct governor *governor, int64_t reserved_mono_ms)
+governor_is_reserved(const struct governor *governor, int64_t reserved_boot_ms)
 {
-    return governor->of.limit == 0 || clock_mono_ms() - reserved_mono_ms <= RESERVED_MS;
+    return governor->of.limit == 0 || clock_boot_ms() - reserved_boot_ms <= RESERVED_MS;
 }
 
 int64_t
-governor_send_by(const struct governor *governor, int64_t reserved_mono_ms)
+governor_send_by(const struct governor *governor, int64_t reserved_boot_ms)
 {
-    return governor->of.limit == 0 ? 0 : reserved_mono_ms + WRITTEN_MS;
+    return governor->of.limit == 0 ? 0 : reserved_boot_ms + WRITTEN_MS;
 }
 
 /* ---- Telling Redis ---- */
@@ -403,7 +403,7 @@ governor_on_me(const struct calcom_answer *answer, void *arg)
     const struct governor_call call = { governor->worker, "me", CALCOM_ME, answer };
     const struct store_report report = report_of(&call);
     metrics_add(governor->parts.metrics, WORKER_ANSWER_DONE + (size_t)answer->kind, 1);
-    if (answer->late) {
+    if (answer->too_late) {
         end_doubt(governor, NULL, UNSURE_MS);
     } else if (answer->kind == CALCOM_DONE) {
         store_report(governor->parts.store, &report, governor_on_told, governor);
@@ -414,10 +414,10 @@ governor_on_me(const struct calcom_answer *answer, void *arg)
 }
 
 static void
-ask_me(struct governor *governor, int64_t send_by_mono_ms)
+ask_me(struct governor *governor, int64_t send_by_boot_ms)
 {
     const struct calcom_subject subject = {
-        .id = "", .uid = "", .seat = "", .reason = "", .send_by_mono_ms = send_by_mono_ms
+        .id = "", .uid = "", .seat = "", .reason = "", .send_by_boot_ms = send_by_boot_ms
     };
     metrics_add(governor->parts.metrics, WORKER_CALL_ME, 1);
     if (!calcom_send(governor->parts.calcom, CALCOM_ME, &subject, governor_on_me, governor)) {
@@ -430,7 +430,7 @@ governor_on_reserved(enum store_result result, enum store_step step, const char 
 {
     struct governor *governor = arg;
     if (result == STORE_DONE && step == STORE_STEP_GO) {
-        ask_me(governor, governor_send_by(governor, clock_mono_ms()));
+        ask_me(governor, governor_send_by(governor, clock_boot_ms()));
     } else {
         int64_t wait_ms = step == STORE_STEP_HOLD ? strtoll(detail, NULL, 10) : 0;
         end_doubt(governor, NULL, wait_ms > 0 ? wait_ms : UNSURE_MS);

@@ -53,8 +53,8 @@ void governor_count_hold(struct governor *governor, const char *why);
  * it may be handed to the HTTP client, given when Redis was asked. send_by: by when its first byte
  * has to be written; 0: there is no limit.
  */
-bool governor_is_reserved(const struct governor *governor, int64_t reserved_mono_ms);
-int64_t governor_send_by(const struct governor *governor, int64_t reserved_mono_ms);
+bool governor_is_reserved(const struct governor *governor, int64_t reserved_boot_ms);
+int64_t governor_send_by(const struct governor *governor, int64_t reserved_boot_ms);
 
 /* A call to Cal.com that was answered (or not). Strings need not outlive the call. */
 struct governor_call {

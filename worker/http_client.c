@@ -28,9 +28,9 @@ struct transfer {
     void *arg;
     char *body;
     size_t body_size, answer_bytes;
-    int sends; /* how often libcurl began to write the request */
-    bool too_long, late;
-    int64_t send_by_mono_ms; /* 0: at any time */
+    int64_t send_by_boot_ms; /* 0: at any time */
+    int sends;               /* how often libcurl began to write the request */
+    bool too_late, too_long;
     int64_t retry_after_s, remaining, limit, reset_s;
 };
 
@@ -65,7 +65,7 @@ transfer_finish(struct transfer *transfer, CURLcode code)
         .status = (int)status,
         .body = transfer->body != NULL ? transfer->body : "",
         .error = "",
-        .late = transfer->late,
+        .too_late = transfer->too_late,
         .retry_after_s = transfer->retry_after_s,
         .remaining = transfer->remaining,
         .limit = transfer->limit,
@@ -74,9 +74,9 @@ transfer_finish(struct transfer *transfer, CURLcode code)
     if (code != CURLE_OK) {
         answer.result = transfer->sends > 0 ? HTTP_UNKNOWN : HTTP_NOT_SENT;
         answer.timed_out = code == CURLE_OPERATION_TIMEDOUT;
-        answer.error = transfer->too_long ? "the answer is too long"
-                       : transfer->late   ? "the connection took too long"
-                                          : curl_easy_strerror(code);
+        answer.error = transfer->too_late   ? "it was too late to send it"
+                       : transfer->too_long ? "the answer is too long"
+                                            : curl_easy_strerror(code);
     }
     transfer->done(&answer, transfer->arg);
     transfer_free(transfer);
@@ -189,16 +189,17 @@ transfer_on_header(char *bytes, size_t one, size_t count, void *arg)
     return count;
 }
 
-/* Just before the request is written. libcurl would write it again by itself when a kept connection
- * died under it, though the server may have got the first: that is the caller's to find out. */
+/* Just before the request is written, when all waiting for a connection is over: the last moment at
+ * which it can be held back. libcurl would write it again by itself when a kept connection died
+ * under it, though the server may have got the first: that is the caller's to find out. */
 static int
 transfer_on_send(void *arg, char *peer, char *local, int peer_port, int local_port)
 {
     struct transfer *transfer = arg;
     (void)peer, (void)local, (void)peer_port, (void)local_port;
-    if (transfer->sends == 0 && transfer->send_by_mono_ms > 0 &&
-        clock_mono_ms() > transfer->send_by_mono_ms) {
-        transfer->late = true;
+    if (transfer->sends == 0 && transfer->send_by_boot_ms > 0 &&
+        clock_boot_ms() >= transfer->send_by_boot_ms) {
+        transfer->too_late = true;
         return CURL_PREREQFUNC_ABORT;
     }
     transfer->sends++;
@@ -392,7 +393,7 @@ http_client_send(struct http_client *client, const struct http_request *request,
     transfer->done = done;
     transfer->arg = arg;
     transfer->answer_bytes = request->answer_bytes;
-    transfer->send_by_mono_ms = request->send_by_mono_ms;
+    transfer->send_by_boot_ms = request->send_by_boot_ms;
     transfer->retry_after_s = transfer->remaining = transfer->limit = transfer->reset_s = -1;
     LIST_INSERT_HEAD(&client->transfers, transfer, next);
     transfer->easy = curl_easy_init();

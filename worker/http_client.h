@@ -26,12 +26,12 @@ struct http_request {
     const char *const *headers; /* "Name: value", ended by NULL */
     int64_t timeout_ms;         /* for all of it */
     size_t answer_bytes;        /* a longer body ends as HTTP_UNKNOWN */
-    int64_t send_by_mono_ms;    /* after that it is not written any more; 0: at any time */
+    int64_t send_by_boot_ms;    /* later than this it does not go out any more; 0: at any time */
 };
 
 enum http_result {
     HTTP_ANSWERED,
-    HTTP_NOT_SENT, /* it certainly did not go out: no connection, no name, no TLS */
+    HTTP_NOT_SENT, /* it certainly did not go out: no connection, no name, no TLS, too late */
     HTTP_UNKNOWN,  /* it went out, and no whole answer came */
 };
 
@@ -41,7 +41,7 @@ struct http_answer {
     const char *body;  /* NUL-terminated, never NULL */
     const char *error; /* not ANSWERED: what went wrong; holds no URL */
     bool timed_out;    /* UNKNOWN: the server may still be at it */
-    bool late;         /* NOT_SENT: send_by_mono_ms had passed */
+    bool too_late;     /* NOT_SENT: send_by_boot_ms had passed when it could have gone out */
     /* Seconds to wait, of Retry-After or X-RateLimit-Reset[-Default]; -1: not told. */
     int64_t retry_after_s;
     /* Calls left and allowed, of X-RateLimit-Remaining and -Limit (plain, or with something behind,

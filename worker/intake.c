@@ -1,10 +1,8 @@
 #include "worker/intake.h"
 
 #include <event2/event.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,28 +11,29 @@
 #include "common/log.h"
 #include "common/store.h"
 #include "worker/governor.h"
+#include "worker/janitor.h"
+#include "worker/lease.h"
 #include "worker/settle.h"
 #include "worker/waiter.h"
 #include "worker/worker_metrics.h"
 
-#define WORKER_NAME_SIZE 24
-#define AGAIN_MS         500 /* after a take that failed */
-#define NOT_DUE          INT64_MAX
-#define BREAKER_POLL_MS  2000 /* another worker's probe may close the breaker at any time */
+#define AGAIN_MS        500 /* after a take that failed */
+#define NOT_DUE         INT64_MAX
+#define BREAKER_POLL_MS 2000 /* another worker's probe may close the breaker at any time */
 
 struct intake {
     struct intake_parts parts;
     void (*drained)(void *arg);
     void *arg;
-    char worker[WORKER_NAME_SIZE];
     struct waiter *waiter;
     struct event *due_timer;
-    int64_t due_mono_ms;        /* when the timer is set for */
-    int64_t take_number;        /* of the take in flight, or of the next one */
-    int64_t asked_mono_ms;      /* when it was first asked for; 0: not yet */
-    int64_t held_until_mono_ms; /* Redis said that nothing can be taken before */
+    int64_t due_mono_ms;                 /* when the timer is set for */
+    int64_t take_number;                 /* of the take in flight, or of the next one */
+    int64_t asked_boot_ms, sent_boot_ms; /* when it was first asked for (0: not yet), and last */
+    int64_t held_until_mono_ms;          /* Redis said that nothing can be taken before */
     bool taking;
     bool empty; /* the last take found less than it wanted */
+    bool solo;  /* something is, or is to be, taken alone: nothing more until the hands are empty */
     bool draining, leaving;
 };
 
@@ -60,8 +59,8 @@ static void
 accept_batch(struct intake *intake, const struct store_batch *batch)
 {
     const struct intake_parts *parts = &intake->parts;
-    int64_t asked_mono_ms = intake->asked_mono_ms;
-    intake->asked_mono_ms = 0;
+    int64_t asked_boot_ms = intake->asked_boot_ms;
+    intake->asked_boot_ms = 0;
     metrics_set(parts->metrics, WORKER_WAITING, batch->left);
     intake->empty = batch->left == 0;
     if (batch->next_due_ms >= 0) {
@@ -72,12 +71,20 @@ accept_batch(struct intake *intake, const struct store_batch *batch)
         hold_ms = BREAKER_POLL_MS;
     }
     intake->held_until_mono_ms = clock_mono_ms() + hold_ms;
+    intake->solo = strcmp(batch->hold, "solo") == 0;
+    if (intake->solo) {
+        waiter_cancel(intake->waiter, parts->store);
+    }
     for (size_t i = 0; i < batch->count; i++) {
         const struct store_job *job = &batch->jobs[i];
+        if (job->solo) {
+            log_warn("workers died with this booking in hand; it is taken alone",
+                     log_s("booking", job->id));
+        }
         if (intake->draining) {
             store_give_back(parts->store, job->id, job->token, intake_on_given_back, NULL);
         } else {
-            settler_take(parts->settler, job, asked_mono_ms);
+            settler_take(parts->settler, job, asked_boot_ms);
         }
     }
     governor_see(parts->governor, &batch->gate, batch->hold);
@@ -93,6 +100,7 @@ intake_on_taken(enum store_result result, const struct store_batch *batch, void 
     intake->taking = false;
     if (result == STORE_DONE) {
         intake->take_number++;
+        lease_extend(intake->parts.lease, intake->sent_boot_ms);
         accept_batch(intake, batch);
     } else {
         /* The same number again: it gives the same batch if Redis ran this one. */
@@ -121,15 +129,29 @@ finish_drain(struct intake *intake)
     intake_leave(intake);
 }
 
+/* Whether all must end before anything else may begin. */
+static bool
+is_busy_alone(struct intake *intake)
+{
+    if (intake->solo && settler_count(intake->parts.settler) == 0) {
+        intake->solo = false;
+        intake->empty = false; /* the batch ended early */
+    }
+    return intake->solo;
+}
+
 void
 intake_kick(struct intake *intake)
 {
     const struct intake_parts *parts = &intake->parts;
     if (intake->draining) {
+        waiter_cancel(intake->waiter,
+                      parts->store); /* again, where Redis was away the first time */
         finish_drain(intake);
         return;
     }
-    if (intake->taking || !store_is_ready(parts->store)) {
+    if (intake->taking || !store_is_ready(parts->store) ||
+        !lease_is_live(parts->lease, clock_boot_ms()) || is_busy_alone(intake)) {
         return;
     }
     size_t room = count_room(intake);
@@ -148,18 +170,25 @@ intake_kick(struct intake *intake)
         return;
     }
     intake->taking = true;
-    if (intake->asked_mono_ms == 0) {
-        intake->asked_mono_ms = clock_mono_ms();
+    intake->sent_boot_ms = clock_boot_ms();
+    if (intake->asked_boot_ms == 0) {
+        intake->asked_boot_ms = intake->sent_boot_ms;
     }
-    store_take(parts->store, intake->worker, intake->take_number, room, intake_on_taken, intake);
+    store_take(parts->store, parts->lease->worker, intake->take_number, room,
+               settler_count(parts->settler), intake_on_taken, intake);
+}
+
+void
+intake_adopt(struct intake *intake)
+{
+    intake->empty = false;
+    intake_kick(intake);
 }
 
 static void
 intake_on_woken(void *arg)
 {
-    struct intake *intake = arg;
-    intake->empty = false;
-    intake_kick(intake);
+    intake_adopt(arg);
 }
 
 static void
@@ -184,11 +213,9 @@ intake_new(const struct intake_parts *parts, void (*drained)(void *arg), void *a
     intake->arg = arg;
     intake->take_number = 1;
     intake->due_mono_ms = NOT_DUE;
-    (void)snprintf(intake->worker, sizeof intake->worker, "w%08" PRIx32 "%08" PRIx32, arc4random(),
-                   arc4random());
     intake->due_timer = evtimer_new(parts->base, intake_on_due, intake);
     intake->waiter =
-        waiter_new(parts->base, parts->config, intake->worker, intake_on_woken, intake);
+        waiter_new(parts->base, parts->config, parts->lease->worker, intake_on_woken, intake);
     if (intake->due_timer == NULL || intake->waiter == NULL) {
         intake_free(intake);
         return NULL;
@@ -209,12 +236,6 @@ intake_free(struct intake *intake)
     free(intake);
 }
 
-const char *
-intake_worker(const struct intake *intake)
-{
-    return intake->worker;
-}
-
 void
 intake_due_in(struct intake *intake, long delay_ms)
 {
@@ -233,8 +254,7 @@ void
 intake_drain(struct intake *intake)
 {
     intake->draining = true;
-    waiter_cancel(intake->waiter, intake->parts.store);
-    finish_drain(intake);
+    intake_kick(intake);
 }
 
 static void
@@ -245,8 +265,8 @@ intake_on_left(enum store_result result, enum store_step step, const char *detai
     if (result != STORE_DONE) {
         log_warn(
             "redis did not hear that this worker leaves; what it had in hand stays listed under "
-            "its name",
-            log_s("worker", intake->worker));
+            "its name until others find it",
+            log_s("worker", intake->parts.lease->worker));
     }
     intake->drained(intake->arg);
 }
@@ -256,6 +276,7 @@ intake_leave(struct intake *intake)
 {
     if (!intake->leaving) {
         intake->leaving = true;
-        store_leave(intake->parts.store, intake->worker, intake_on_left, intake);
+        janitor_stop(intake->parts.janitor);
+        store_leave(intake->parts.store, intake->parts.lease->worker, intake_on_left, intake);
     }
 }

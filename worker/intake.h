@@ -1,6 +1,7 @@
 /*
  * Keeps the worker's hands full: takes batches while there is work and room, sleeps in a blocking
- * pop when there is none, wakes when a retry is due. Does not poll.
+ * pop when there is none, wakes when a retry is due. Does not poll. A booking that may kill its
+ * worker is taken alone.
  */
 #ifndef TOLLGATE_INTAKE_H
 #define TOLLGATE_INTAKE_H
@@ -11,6 +12,8 @@ struct config;
 struct event_base;
 struct governor;
 struct intake;
+struct janitor;
+struct lease;
 struct metrics_shard;
 struct settler;
 struct store;
@@ -21,6 +24,8 @@ struct intake_parts {
     struct store *store;
     struct settler *settler;
     struct governor *governor;
+    struct lease *lease;
+    struct janitor *janitor;
     struct metrics_shard *metrics;
 };
 
@@ -32,14 +37,14 @@ intake_new(const struct intake_parts *parts, void (*drained)(void *arg), void *a
 /* Before the settler and the store. Accepts NULL. */
 void intake_free(struct intake *intake);
 
-/* This worker's name: random for each start, so that nobody inherits what it left behind. */
-const char *intake_worker(const struct intake *intake);
-
-/* The store is ready, a booking was put down, or something else made room: go on. */
+/* The lease was extended, a booking was put down, or something else made room: go on. Without a
+ * live lease nothing is taken or waited for. */
 void intake_kick(struct intake *intake);
 
 /* Whether calls to Cal.com may go out has changed: asks again. */
 void intake_recheck(struct intake *intake);
+/* Names lie in this worker's list that it did not take: the next take adopts them. */
+void intake_adopt(struct intake *intake);
 
 /* A booking is due in delay_ms. */
 void intake_due_in(struct intake *intake, long delay_ms);

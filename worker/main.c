@@ -18,6 +18,8 @@
 #include "worker/governor.h"
 #include "worker/http_client.h"
 #include "worker/intake.h"
+#include "worker/janitor.h"
+#include "worker/lease.h"
 #include "worker/settle.h"
 #include "worker/sweep.h"
 #include "worker/worker_metrics.h"
@@ -33,7 +35,9 @@ struct worker {
     struct http_client *http;
     struct calcom *calcom;
     struct governor *governor;
+    struct lease lease;
     struct settler *settler;
+    struct janitor *janitor;
     struct intake *intake;
     struct sweep *sweep;
     bool worked; /* was ready once: from then on a wrong policy file stops nothing */
@@ -89,7 +93,7 @@ worker_on_store_ready(void *arg)
         return;
     }
     worker->worked = true;
-    intake_kick(worker->intake);
+    janitor_store_ready(worker->janitor);
     sweep_start(worker->sweep);
 }
 
@@ -101,6 +105,17 @@ worker_on_checked(bool safe, void *arg)
         log_error("TOLLGATE_STRICT=yes: stopping because of how redis is set up");
         worker->failed = true;
         loop_drain(worker->loop);
+    }
+}
+
+static void
+worker_on_renewed(bool unadopted, void *arg)
+{
+    struct worker *worker = arg;
+    if (unadopted) {
+        intake_adopt(worker->intake);
+    } else {
+        intake_kick(worker->intake);
     }
 }
 
@@ -192,6 +207,7 @@ make_parts(struct worker *worker)
                                                           .checked = worker_on_checked };
     static const struct settler_handlers SETTLER_HANDLERS = { .put_down = worker_on_put_down,
                                                               .due = worker_on_due };
+    static const struct janitor_handlers JANITOR_HANDLERS = { .renewed = worker_on_renewed };
     struct event_base *base = loop_base(worker->loop);
     struct metrics_shard *metrics = metrics_shard(worker->metrics, 0);
     worker->store = store_new(base, &worker->config, &STORE_HANDLERS, worker);
@@ -210,23 +226,29 @@ make_parts(struct worker *worker)
     if (worker->governor == NULL) {
         return false;
     }
-    const struct settler_parts settler_parts = { base, worker->store, worker->calcom,
-                                                 worker->governor, metrics };
+    lease_init(&worker->lease, &worker->config);
+    const struct settler_parts settler_parts = {
+        base,           worker->store, worker->calcom,         worker->governor,
+        &worker->lease, metrics,       worker->config.fresh_ms
+    };
     worker->settler = settler_new(&settler_parts, &SETTLER_HANDLERS, worker);
-    if (worker->settler == NULL) {
+    const struct janitor_parts janitor_parts = { base, worker->store, &worker->lease, metrics };
+    worker->janitor = janitor_new(&janitor_parts, &JANITOR_HANDLERS, worker);
+    if (worker->settler == NULL || worker->janitor == NULL) {
         return false;
     }
     const struct intake_parts intake_parts = {
-        base, &worker->config, worker->store, worker->settler, worker->governor, metrics
+        base,           &worker->config, worker->store, worker->settler, worker->governor,
+        &worker->lease, worker->janitor, metrics
     };
     worker->intake = intake_new(&intake_parts, worker_on_drained, worker);
     if (worker->intake == NULL) {
         return false;
     }
-    const char *name = intake_worker(worker->intake);
-    governor_set_worker(worker->governor, name);
+    governor_set_worker(worker->governor, worker->lease.worker);
     const struct sweep_parts sweep_parts = {
-        base, &worker->config, worker->store, worker->calcom, worker->governor, metrics, name
+        base,    &worker->config,     worker->store, worker->calcom, worker->governor,
+        metrics, worker->lease.worker
     };
     worker->sweep = sweep_new(&sweep_parts);
     return worker->sweep != NULL;
@@ -251,7 +273,7 @@ worker_start(struct worker *worker)
     if (worker->admin == NULL) {
         return false;
     }
-    log_info("working", log_s("worker", intake_worker(worker->intake)));
+    log_info("working", log_s("worker", worker->lease.worker));
     if (worker->config.event_types[0] == '\0' && worker->config.sweep_interval_s > 0) {
         log_warn("TOLLGATE_EVENT_TYPES is empty: the sweep decides unconfirmed bookings of every "
                  "event type");
@@ -275,6 +297,7 @@ worker_release(struct worker *worker)
     store_free(worker->store);
     sweep_free(worker->sweep);
     intake_free(worker->intake);
+    janitor_free(worker->janitor);
     settler_free(worker->settler);
     governor_free(worker->governor);
     calcom_free(worker->calcom);

@@ -16,6 +16,7 @@
 #include "worker/calcom.h"
 #include "worker/call_log.h"
 #include "worker/governor.h"
+#include "worker/lease.h"
 #include "worker/plan.h"
 #include "worker/worker_metrics.h"
 
@@ -23,11 +24,7 @@
 #define RETRY_CAP_MS  300000
 #define RESEND_MS     500 /* a step that Redis did not answer */
 
-/* After a timeout Cal.com may still be at it: it is not asked for the same again before this much
- * time has passed since the call began. A connection that broke ended its call. */
-#define UNFINISHED_CALL_MS 30000
-
-/* How old a look may be when an act relies on it. */
+/* How old a look may be when an act relies on it, at least. */
 #define SEEN_MS 1000
 
 /* A call that may go out within this is waited for in hand, so often. */
@@ -64,15 +61,16 @@ struct job {
     enum calcom_call call; /* the one in flight */
     enum asking asking;
     unsigned held, late; /* how often a call was held for a moment, or was not sent in time */
-    int64_t call_since_us, call_since_wall_ms;
-    int64_t reserved_mono_ms; /* when Redis was asked for the call in `call` */
+    int64_t call_since_us, call_since_wall_ms, call_since_boot_ms;
+    int64_t reserved_boot_ms; /* when Redis was asked for the call in `call` */
     int64_t retry_after_ms;   /* of the answer that is being judged */
-    int64_t seen_mono_ms;     /* how the booking stands was known then: by a look that went out, or
-                                 by its event */
-    bool acted;               /* asked Cal.com for something in this take: no second time */
-    bool by_seat_route;       /* of its seat alone */
-    bool unanswered;          /* and do not know whether it was done */
-    int64_t busy_until_mono_ms; /* and it may be at it until then */
+    int64_t taken_boot_ms;
+    int64_t act_by_boot_ms; /* what is known of the booking is good enough for an act until then */
+    bool acted;             /* asked Cal.com for something in this take: no second time */
+    bool by_seat_route;     /* of its seat alone */
+    bool unanswered;        /* and do not know whether it was done */
+    bool unfinished;        /* and it may still be at it; a connection that broke ended its call */
+    int64_t busy_until_mono_ms; /* a call of an earlier take may still run until then */
     enum ending ending;
     enum booking_status outcome; /* END_SETTLE */
     char *members;               /* END_SETTLE, see store_settle */
@@ -100,7 +98,7 @@ struct settler {
 static void job_begin(struct job *job);
 static void job_end(struct job *job);
 static void job_call(struct job *job, enum calcom_call call);
-static void job_send_if_fresh(struct job *job);
+static void job_go(struct job *job);
 
 static void
 job_free(struct job *job)
@@ -153,13 +151,12 @@ job_refuse(struct job *job)
     job_end(job);
 }
 
-/* Whoever takes it next may act, so not before a call of ours that may still run has ended. */
+/* Redis makes it later where a call may still run. */
 static void
 job_retry(struct job *job, int64_t delay_ms, bool burn)
 {
-    int64_t busy_ms = job->busy_until_mono_ms - clock_mono_ms();
     job->ending = END_RETRY;
-    job->delay_ms = delay_ms > busy_ms ? delay_ms : busy_ms;
+    job->delay_ms = delay_ms;
     job->burn = burn;
     job_end(job);
 }
@@ -179,14 +176,14 @@ log_settled(const struct job *job, const char *state)
 static void
 job_on_retried(struct job *job, const char *detail)
 {
-    if (job->ending == END_JOIN) {
-        job->settler->handlers.due((long)strtoll(detail, NULL, 10), job->settler->arg);
-        return;
+    int64_t delay_ms = strtoll(detail, NULL, 10);
+    if (job->ending != END_JOIN) {
+        metrics_add(job->settler->parts.metrics, WORKER_RETRIED, 1);
+        log_info("will try again", log_s("booking", job->id), log_i("delay_ms", delay_ms),
+                 log_i("attempts", job->attempts + (job->burn ? 1 : 0)),
+                 log_s("reason", job->detail));
     }
-    metrics_add(job->settler->parts.metrics, WORKER_RETRIED, 1);
-    log_info("will try again", log_s("booking", job->id), log_i("delay_ms", job->delay_ms),
-             log_i("attempts", job->attempts + (job->burn ? 1 : 0)), log_s("reason", job->detail));
-    job->settler->handlers.due((long)job->delay_ms, job->settler->arg);
+    job->settler->handlers.due((long)delay_ms, job->settler->arg);
 }
 
 static void
@@ -219,7 +216,7 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
     struct metrics_shard *metrics = job->settler->parts.metrics;
     switch (step) {
     case STORE_STEP_SETTLED:
-        worker_metrics_settled(metrics, detail);
+        worker_metrics_count_settled(metrics, detail);
         log_settled(job, detail);
         if (job->ending == END_REFUSE) {
             log_warn("Cal.com refuses this booking; it is listed under dead",
@@ -227,7 +224,7 @@ job_on_step(struct job *job, enum store_step step, const char *detail)
         }
         break;
     case STORE_STEP_GO:
-        job_send_if_fresh(job);
+        job_go(job);
         return;
     case STORE_STEP_HOLD:
         job_on_hold(job, detail);
@@ -287,7 +284,7 @@ static void
 job_begin(struct job *job)
 {
     job->asking = ASK_BEGIN;
-    job->reserved_mono_ms = clock_mono_ms();
+    job->reserved_boot_ms = clock_boot_ms();
     store_begin(job->settler->parts.store, job->id, job->token, calcom_call_name(job->call),
                 settler_on_step, job);
 }
@@ -298,8 +295,9 @@ job_end(struct job *job)
     struct store *store = job->settler->parts.store;
     job->asking = ASK_END;
     const struct store_told told = { job->cancelled_by, job->rescheduled_to, job->changed_wall_ms };
-    const struct store_step_of step = { job->id, job->token, job->detail, job->calls,
-                                        job->goal == GOAL_LOOK ? &told : NULL };
+    const struct store_step_of step = { job->id,         job->token,
+                                        job->detail,     job->calls,
+                                        job->unfinished, job->goal == GOAL_LOOK ? &told : NULL };
     switch (job->ending) {
     case END_SETTLE:
         store_settle(store, &step, job->outcome, job->members, settler_on_step, job);
@@ -338,8 +336,7 @@ job_on_seen(struct job *job, enum booking_status status)
     if (plan.settle) {
         job_settle(job, plan.outcome, NULL);
     } else if (job->busy_until_mono_ms > clock_mono_ms() && !job->acted) {
-        (void)snprintf(job->detail, sizeof job->detail,
-                       "another worker's call for it may still run");
+        (void)snprintf(job->detail, sizeof job->detail, "an earlier call for it may still run");
         job_retry(job, 0, false);
     } else if (!job->acted) {
         job_call(job, plan.call);
@@ -390,7 +387,7 @@ settler_on_verdict(const struct governor_verdict *verdict, void *arg)
     }
 }
 
-/* The connection took so long that the call was not sent. */
+/* It took so long that the call did not go out: what is known of the booking may have grown old. */
 static void
 job_on_late(struct job *job)
 {
@@ -398,7 +395,7 @@ job_on_late(struct job *job)
         job->acted = false;
     }
     if (job->late++ < LATE_CALLS) {
-        job_call(job, job->call);
+        job_call(job, CALCOM_LOOK);
     } else {
         job_back_off(job, -1);
     }
@@ -424,9 +421,7 @@ static void
 job_on_unknown(struct job *job, const struct calcom_answer *answer)
 {
     job->unanswered = true;
-    if (answer->timed_out) {
-        job->busy_until_mono_ms = job->call_since_us / 1000 + UNFINISHED_CALL_MS;
-    }
+    job->unfinished = answer->timed_out;
     job_call(job, CALCOM_LOOK);
 }
 
@@ -435,7 +430,7 @@ job_on_answer(struct job *job, const struct calcom_answer *answer)
 {
     struct governor *governor = job->settler->parts.governor;
     const struct governor_call call = { job->token, job->id, job->call, answer };
-    if (answer->late) {
+    if (answer->too_late) {
         job_on_late(job);
         return;
     }
@@ -465,6 +460,18 @@ job_on_answer(struct job *job, const struct calcom_answer *answer)
     }
 }
 
+/* An act may follow a look for SEEN_MS from when the look went out; where Cal.com is slower than
+ * that, for as long again as the look took: any less, and none would ever follow. */
+static void
+note_seen(struct job *job)
+{
+    int64_t fresh_ms =
+        job->settler->parts.fresh_ms > SEEN_MS ? job->settler->parts.fresh_ms : SEEN_MS;
+    int64_t took_ms = clock_boot_ms() - job->call_since_boot_ms;
+    job->act_by_boot_ms =
+        job->call_since_boot_ms + (fresh_ms > 2 * took_ms ? fresh_ms : 2 * took_ms);
+}
+
 static void
 settler_on_answer(const struct calcom_answer *answer, void *arg)
 {
@@ -475,7 +482,9 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
     struct metrics_shard *metrics = job->settler->parts.metrics;
     int64_t took_us = clock_mono_us() - job->call_since_us;
     metrics_observe_us(metrics, WORKER_CALL_SECONDS, took_us);
-    metrics_add(metrics, WORKER_ANSWER_DONE + (size_t)answer->kind, 1);
+    metrics_add(
+        metrics,
+        answer->too_late ? WORKER_CALLS_WITHHELD : WORKER_ANSWER_DONE + (size_t)answer->kind, 1);
     log_debug("Cal.com answered", log_s("booking", job->id),
               log_s("call", calcom_call_name(job->call)), log_i("status", answer->http_status),
               log_s("class", calcom_class_name(answer->kind)), log_i("us", took_us));
@@ -485,7 +494,24 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
     if (answer->kind != CALCOM_DONE || job->call != CALCOM_LOOK || !job->acted) {
         (void)snprintf(job->detail, sizeof job->detail, "%s", answer->detail);
     }
+    if (job->call == CALCOM_LOOK && answer->kind == CALCOM_DONE) {
+        note_seen(job);
+    }
     job_on_answer(job, answer);
+}
+
+/* The last moment at which the call in `call` may go out: under the lease, while its reservation
+ * counts, and, if it changes the booking, while what is known of that is fresh. */
+static int64_t
+send_by_boot_ms(const struct job *job)
+{
+    const struct settler_parts *parts = &job->settler->parts;
+    int64_t by = lease_send_by_boot_ms(parts->lease, job->taken_boot_ms);
+    int64_t reserved = governor_send_by(parts->governor, job->reserved_boot_ms);
+    if (reserved != 0 && reserved < by) {
+        by = reserved;
+    }
+    return job->call != CALCOM_LOOK && job->act_by_boot_ms < by ? job->act_by_boot_ms : by;
 }
 
 static void
@@ -494,20 +520,12 @@ job_send(struct job *job)
     const struct settler_parts *parts = &job->settler->parts;
     job->call_since_us = clock_mono_us();
     job->call_since_wall_ms = clock_wall_ms();
-    if (job->call == CALCOM_LOOK) {
-        job->seen_mono_ms = job->call_since_us / 1000;
-    } else {
-        job->acted = true;
-    }
+    job->call_since_boot_ms = clock_boot_ms();
+    job->acted = job->acted || job->call != CALCOM_LOOK;
     metrics_add(parts->metrics, WORKER_CALL_LOOK + (size_t)job->call, 1);
     const char *reason = job->goal == GOAL_WITHDRAW ? "The booking was cancelled." : job->reason;
-    const struct calcom_subject subject = {
-        job->id,
-        job->uid,
-        job->seat,
-        reason,
-        governor_send_by(parts->governor, job->reserved_mono_ms),
-    };
+    const struct calcom_subject subject = { job->id, job->uid, job->seat, reason,
+                                            send_by_boot_ms(job) };
     if (!calcom_send(parts->calcom, job->call, &subject, settler_on_answer, job)) {
         (void)snprintf(
             job->detail, sizeof job->detail, "%s",
@@ -518,14 +536,23 @@ job_send(struct job *job)
     }
 }
 
-/* Redis took its time: what was seen before may be true no more, and the call may have to be
- * reserved anew. */
+/* Redis agreed, but took its time: what was seen before may be true no more, the booking has been
+ * in hand for so long, and the call may have to be reserved anew. Without a lease the call waits
+ * for the next one; then Redis is asked again whether the booking is still ours. */
 static void
-job_send_if_fresh(struct job *job)
+job_go(struct job *job)
 {
-    if (!governor_is_reserved(job->settler->parts.governor, job->reserved_mono_ms)) {
+    const struct settler_parts *parts = &job->settler->parts;
+    int64_t now_boot_ms = clock_boot_ms();
+    if (!lease_is_live(parts->lease, now_boot_ms)) {
+        job->asking = ASK_BEGIN;
+        job_resend_in(job, RESEND_MS);
+    } else if (now_boot_ms >= lease_send_by_boot_ms(parts->lease, job->taken_boot_ms)) {
+        (void)snprintf(job->detail, sizeof job->detail, "it was in hand for too long");
+        job_retry(job, 0, false);
+    } else if (!governor_is_reserved(parts->governor, job->reserved_boot_ms)) {
         job_begin(job);
-    } else if (job->call != CALCOM_LOOK && clock_mono_ms() - job->seen_mono_ms > SEEN_MS) {
+    } else if (job->call != CALCOM_LOOK && now_boot_ms >= job->act_by_boot_ms) {
         job_call(job, CALCOM_LOOK);
     } else {
         job_send(job);
@@ -576,7 +603,7 @@ settler_free(struct settler *settler)
 }
 
 void
-settler_take(struct settler *settler, const struct store_job *taken, int64_t reserved_mono_ms)
+settler_take(struct settler *settler, const struct store_job *taken, int64_t asked_boot_ms)
 {
     struct job *job = calloc(1, sizeof *job);
     if (job == NULL) {
@@ -600,16 +627,16 @@ settler_take(struct settler *settler, const struct store_job *taken, int64_t res
     job->series = taken->series;
     job->alone = taken->alone;
     job->paid = taken->paid;
-    job->seen_mono_ms = taken->fresh ? clock_mono_ms() : 0;
-    job->reserved_mono_ms = reserved_mono_ms;
+    job->taken_boot_ms = job->reserved_boot_ms = asked_boot_ms;
+    job->act_by_boot_ms = asked_boot_ms + taken->fresh_ms;
     job->busy_until_mono_ms = taken->busy_ms > 0 ? clock_mono_ms() + taken->busy_ms : 0;
     LIST_INSERT_HEAD(&settler->jobs, job, next);
     settler->count++;
     metrics_set(settler->parts.metrics, WORKER_IN_HAND, (int64_t)settler->count);
     /* The take itself was the beginning of the first call. */
-    job->call = plan_first(taken->goal, taken->fresh, taken->guide, taken->alone,
+    job->call = plan_first(taken->goal, taken->fresh_ms > 0, taken->guide, taken->alone,
                            calcom_confirm_is_harmless(settler->parts.calcom));
-    job_send_if_fresh(job);
+    job_go(job);
 }
 
 size_t

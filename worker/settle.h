@@ -5,8 +5,10 @@
  *
  *   taken --> CALLING --answer--> (CALLING: look, then act) --> ENDING --recorded--> gone
  *
- * Never two calls for one booking at a time. A step whose answer from Redis did not come is sent
- * again until it does: with the same token it is safe to repeat.
+ * Never two calls for one booking at a time. No call goes out after the lease, and none that
+ * changes a booking on old knowledge of it: at the last moment it is held back, and the booking
+ * looked at. A step whose answer from Redis did not come is sent again until it does: with the same
+ * token it is safe to repeat, and where others took the booking it is a no-op.
  */
 #ifndef TOLLGATE_SETTLE_H
 #define TOLLGATE_SETTLE_H
@@ -17,6 +19,7 @@
 struct calcom;
 struct event_base;
 struct governor;
+struct lease;
 struct metrics_shard;
 struct settler;
 struct store;
@@ -27,7 +30,9 @@ struct settler_parts {
     struct store *store;
     struct calcom *calcom;
     struct governor *governor;
+    const struct lease *lease;
     struct metrics_shard *metrics;
+    int64_t fresh_ms; /* TOLLGATE_FRESH_MS */
 };
 
 struct settler_handlers {
@@ -49,8 +54,8 @@ void settler_close(struct settler *settler);
 void settler_free(struct settler *settler);
 
 /* Takes care of one booking from now on. Nothing of `taken` is needed after the call.
- * reserved_mono_ms: when Redis was first asked for it, and with it for its first call. */
-void settler_take(struct settler *settler, const struct store_job *taken, int64_t reserved_mono_ms);
+ * asked_boot_ms: when Redis was first asked for it, and with it for its first call. */
+void settler_take(struct settler *settler, const struct store_job *taken, int64_t asked_boot_ms);
 
 /* Bookings in hand. */
 size_t settler_count(const struct settler *settler);

@@ -35,7 +35,7 @@ struct sweep {
     struct event *timer;
     const char *step; /* what is asked for next: start, call, look or end; NULL: not started */
     int64_t began_mono_ms;
-    int64_t reserved_mono_ms;
+    int64_t reserved_boot_ms;
     enum sweep_list list;
     size_t skip, pages;   /* of that list */
     size_t rows, settled; /* of the page; of these, how many will not be listed again */
@@ -139,7 +139,7 @@ sweep_on_page(const struct calcom_answer *answer, void *arg)
     if (sweep->stopped) {
         return;
     }
-    if (answer->late) {
+    if (answer->too_late) {
         ask_in(sweep, "call", AGAIN_MS);
         return;
     }
@@ -168,7 +168,7 @@ read_page(struct sweep *sweep)
     sweep->settled = sweep->open = 0;
     metrics_add(sweep->parts.metrics, WORKER_CALL_LIST, 1);
     if (!calcom_ask_list(sweep->parts.calcom, &list,
-                         governor_send_by(governor, sweep->reserved_mono_ms), sweep_on_row,
+                         governor_send_by(governor, sweep->reserved_boot_ms), sweep_on_row,
                          sweep_on_page, sweep)) {
         end_list(sweep);
     }
@@ -252,7 +252,7 @@ sweep_on_answer(enum store_result result, const struct store_swept *swept, void 
 static void
 sweep_ask(struct sweep *sweep)
 {
-    sweep->reserved_mono_ms = clock_mono_ms();
+    sweep->reserved_boot_ms = clock_boot_ms();
     store_sweep(sweep->parts.store, &sweep->of, sweep->step, sweep_on_answer, sweep);
 }
 

@@ -8,6 +8,7 @@
 #define BREAKER  "tollgate_calcom_breaker_open"
 #define HELD     "tollgate_worker_held_total"
 #define FOUND    "tollgate_worker_sweep_found_total"
+#define BACK     "tollgate_worker_bookings_taken_back_total"
 
 const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_SETTLED_ACCEPTED] = { BOOKINGS, "result=\"accepted\"",
@@ -25,6 +26,10 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_CALL_CANCEL] = { CALLS, "call=\"cancel\"", NULL, METRIC_COUNTER },
     [WORKER_CALL_ME] = { CALLS, "call=\"me\"", NULL, METRIC_COUNTER },
     [WORKER_CALL_LIST] = { CALLS, "call=\"list\"", NULL, METRIC_COUNTER },
+    [WORKER_CALLS_WITHHELD] = { "tollgate_worker_calcom_calls_withheld_total", NULL,
+                                "Calls that did not go out: the lease, or what was known of the "
+                                "booking, had grown too old.",
+                                METRIC_COUNTER },
     [WORKER_ANSWER_DONE] = { ANSWERS, "class=\"done\"", "Answers of Cal.com's API, by class.",
                              METRIC_COUNTER },
     [WORKER_ANSWER_GONE] = { ANSWERS, "class=\"gone\"", NULL, METRIC_COUNTER },
@@ -39,6 +44,19 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
                          "Bookings in this worker's hands.", METRIC_GAUGE },
     [WORKER_WAITING] = { "tollgate_queue_length", NULL,
                          "Names in the queue when this worker last took.", METRIC_GAUGE },
+    [WORKER_LEASED] = { "tollgate_worker_leased", NULL,
+                        "1 while this worker's lease holds, else 0.", METRIC_GAUGE },
+    [WORKER_LEASES_LOST] = { "tollgate_worker_leases_lost_total", NULL,
+                             "How often others took what this worker had in hand.",
+                             METRIC_COUNTER },
+    [WORKER_REAPED] = { "tollgate_worker_reaped_workers_total", NULL,
+                        "Dead workers whose bookings this worker gave back.", METRIC_COUNTER },
+    [WORKER_TAKEN_BACK_DEAD] = { BACK, "why=\"dead\"",
+                                 "Bookings that this worker gave back for others: for one that "
+                                 "died, or "
+                                 "had them in hand for too long.",
+                                 METRIC_COUNTER },
+    [WORKER_TAKEN_BACK_OVERDUE] = { BACK, "why=\"overdue\"", NULL, METRIC_COUNTER },
     [WORKER_BUDGET_LIMIT] = { "tollgate_calcom_budget_limit", NULL,
                               "Calls to Cal.com that all workers together may make per minute; 0: "
                               "as many as they like.",
@@ -87,7 +105,7 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
 };
 
 void
-worker_metrics_settled(struct metrics_shard *metrics, const char *state)
+worker_metrics_count_settled(struct metrics_shard *metrics, const char *state)
 {
     static const struct {
         const char *state;

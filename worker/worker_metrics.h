@@ -18,6 +18,7 @@ enum worker_metric {
     WORKER_CALL_CANCEL,
     WORKER_CALL_ME,
     WORKER_CALL_LIST,
+    WORKER_CALLS_WITHHELD,
     WORKER_ANSWER_DONE, /* + enum calcom_class */
     WORKER_ANSWER_GONE,
     WORKER_ANSWER_UNCLEAR,
@@ -29,6 +30,11 @@ enum worker_metric {
     WORKER_ANSWER_NO_ROUTE,
     WORKER_IN_HAND,
     WORKER_WAITING,
+    WORKER_LEASED,
+    WORKER_LEASES_LOST,
+    WORKER_REAPED,
+    WORKER_TAKEN_BACK_DEAD,
+    WORKER_TAKEN_BACK_OVERDUE,
     WORKER_BUDGET_LIMIT,
     WORKER_BUDGET_USED,
     WORKER_BUDGET_LEFT,
@@ -57,7 +63,7 @@ enum worker_metric {
 
 extern const struct metric WORKER_METRICS[WORKER_METRIC_COUNT];
 
-/* Counts a booking that ended in this state. */
-void worker_metrics_settled(struct metrics_shard *metrics, const char *state);
+/* Counts a booking that reached this state. */
+void worker_metrics_count_settled(struct metrics_shard *metrics, const char *state);
 
 #endif

@@ -21,7 +21,9 @@
 --   takes attempts         times taken; times it failed and was counted
 --   taken_ms               when it was taken last
 --   act_ms                 when a call that changes the booking at Cal.com began last
---   busy_until_ms          a worker left with it in hand: its call may run until then
+--   busy_until_ms          nobody knows what became of that call: it may run until then
+--   deaths, solo_deaths    workers that died with it in hand; those that had nothing else in hand
+--   solo                   1: taken alone, because it was in hand when two workers died
 --   again                  1: named again while in hand
 --   seats                  yes: several people can book the slot
 --   seat                   Cal.com's ID of the seat, where the webhook told one
@@ -50,8 +52,9 @@ local sweep = {}
 
 local NUMERIC = {
   'schema', 'start', 'end', 'first_ms', 'occurrences', 'deferred', 'events', 'received_ms', 'cost', 'held', 'charged',
-  'decided_ms', 'settled_ms', 'taken_ms', 'act_ms', 'busy_until_ms', 'takes', 'attempts', 'requested_ms', 'created_ms', 'rescheduled_ms',
-  'payment_ms', 'cancelled_ms', 'cancelled_received_ms', 'rejected_ms', 'requeued_ms', 'found_ms',
+  'decided_ms', 'settled_ms', 'taken_ms', 'act_ms', 'busy_until_ms', 'deaths', 'solo_deaths', 'takes', 'attempts',
+  'requested_ms', 'created_ms', 'rescheduled_ms', 'payment_ms', 'cancelled_ms', 'cancelled_received_ms',
+  'rejected_ms', 'requeued_ms', 'found_ms',
 }
 
 local OPEN = { waiting = true, accepting = true, rejecting = true }
@@ -204,6 +207,16 @@ local function is_resurrected(b)
   return b.created_ms ~= nil and b.created_ms > withdrawn_ms and (withdrawn_ms > 0 or not made_it)
 end
 
+-- Decided, or accepted by the host, so that it takes nothing over any more from the one it replaces.
+function booking.stands_alone(b)
+  return b.state ~= 'observed' and (b.decision ~= nil or b.state == 'accepted')
+end
+
+-- Over before it came to a decision.
+function booking.was_never_decided(b)
+  return not b.decision and (b.state == 'cancelled' or b.state == 'rejected')
+end
+
 -- Whether a worker has something to do for this booking, given what is known now.
 function booking.needs_attention(b)
   if b.state == 'waiting' then
@@ -274,6 +287,19 @@ function booking.note_open(ns, id, b, is_open, now)
     redis.call('ZADD', key, integer(b['end'] or b.start or now / 1000), id)
   elseif b.decision == 'accept' or b.state == 'accepted' then
     redis.call('ZREM', key, id)
+  end
+end
+
+-- The newest act may still run: nobody heard its answer.
+function booking.note_unfinished(b)
+  booking.set(b, 'busy_until_ms', (b.act_ms or 0) + UNFINISHED_CALL_MS)
+end
+
+-- A worker handled it and lives: it is no longer suspected of killing them.
+function booking.survived(b)
+  if (b.deaths or 0) > 0 then
+    booking.set(b, 'deaths', 0)
+    booking.set(b, 'solo_deaths', 0)
   end
 end
 

@@ -15,6 +15,7 @@
 --   seats        bookings that share one of Cal.com's
 --   decide       an undecided booking: what it replaces, whether it is a twin, the policy, the hold
 --   series       recurring bookings, decided together
+--   leases       workers: who lives, and what becomes of what a dead one had in hand
 --   record, take, settle   the three big steps
 --   sweep        what no webhook told
 --   book         what an operator does to an account
@@ -31,7 +32,7 @@
 
 -- Raised with every change of this library. A program loads its own text over an older version and
 -- leaves a newer one alone.
-local VERSION = 2
+local VERSION = 3
 
 -- Written into each booking as `schema`. To change what a booking's fields mean: raise it, teach
 -- `booking.load` to read the old number, and keep writing nothing that the old library misreads.
@@ -72,9 +73,12 @@ local PAUSE_AGAIN_MS = 2000
 -- worker that waited for work when the queue was paused.
 local PUT_BACK_MOST = 64
 
--- After a worker left with a booking in hand, for how long (ms, from its take) its call to Cal.com may
--- still run: the next one may look at once, but asks for nothing before.
+-- How long (ms, from its beginning) a call that nobody heard the answer of may still run at Cal.com: whoever has
+-- the booking may look at once, but asks for nothing before, and what it sees is no last word.
 local UNFINISHED_CALL_MS = 30000
+
+-- A booking that was in hand when so many workers died is taken alone: it may be what kills them.
+local SUSPECT_DEATHS = 2
 
 -- A worker has one blocking pop at a time; more than one name lies unadopted only after answers were
 -- lost.

@@ -4,6 +4,10 @@
 --   HASH   {ns}:paused  there while nothing is handed out: by, note, since_ms
 --   STREAM {ns}:pauses  the newest that are over: by, note, since_ms, resumed_by; an entry's ID is their end
 
+local operate = {}
+
+do
+
 -- In one call; it keeps a call to some ten ms.
 local MOST_NAMES = 1000
 
@@ -23,7 +27,7 @@ end
 -- ---- Pause ----
 
 -- ARGV: by, note. Answers {'paused' or 'known', by, note, since_ms}: a pause that is in force stays as it is.
-local function pause(keys, args)
+function operate.pause(keys, args)
   local ns = namespace(keys)
   local by, note = words_of(args, 1)
   local before = hash_get(ns .. 'paused')
@@ -39,7 +43,7 @@ end
 
 -- ARGV: by. Workers ask again every PAUSE_AGAIN_MS, and so find out.
 -- Answers {'resumed', by, note, since_ms of the pause} or {'known'}.
-local function resume(keys, args)
+function operate.resume(keys, args)
   local ns = namespace(keys)
   local by = words_of(args, 1)
   if not queue.is_paused(ns) then
@@ -184,7 +188,7 @@ end
 -- ARGV: by, note, keep_ms, then IDs of dead bookings. Each waits in the queue again as if it had never
 -- failed: it keeps its decision and its hold; one that is failed has neither, and is decided anew.
 -- Answers for each: requeued, not dead, or unknown.
-local function requeue(keys, args)
+function operate.requeue(keys, args)
   return for_each_dead(keys, args, requeue_one)
 end
 
@@ -192,6 +196,8 @@ end
 -- failed and what it holds goes back; what is final stays so. Cal.com is not asked.
 -- Answers for each: discarded, not dead, unknown, forgotten (it was listed without being dead, mostly because
 -- its record has expired; it is no more), or why it cannot be.
-local function discard(keys, args)
+function operate.discard(keys, args)
   return for_each_dead(keys, args, discard_one, true)
+end
+
 end

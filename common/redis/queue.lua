@@ -27,6 +27,7 @@ function queue.add(ns, id, b)
     return
   elseif b.place == 'dead' then
     booking.set(b, 'attempts', 0)
+    booking.survived(b)
   end
   queue.leave(ns, id, b)
   redis.call('LPUSH', ns .. 'queue', id)
@@ -72,7 +73,7 @@ function queue.is_paused(ns)
 end
 
 -- By when a name was heard of; of names of one millisecond Cal.com made the one with the smaller number first.
-local function is_older(ns, id, other)
+function queue.is_older(ns, id, other)
   local function received(name)
     local ms = redis.pcall('HGET', ns .. 'booking:' .. name, 'received_ms')
     return type(ms) == 'string' and tonumber(ms) or math.huge -- pushed by hand, and nothing to decide
@@ -89,7 +90,7 @@ end
 function queue.put_back(ns, id)
   local list, older = ns .. 'queue', 0
   local next_ones = redis.call('LRANGE', list, -PUT_BACK_MOST, -1)
-  while older < #next_ones and is_older(ns, next_ones[#next_ones - older], id) do
+  while older < #next_ones and queue.is_older(ns, next_ones[#next_ones - older], id) do
     older = older + 1
   end
   if older > 0 then

@@ -26,7 +26,7 @@ local function link_reschedule(ns, id, b, now, keep_ms)
     if old and old.successor == nil then
       booking.set(old, 'successor', id)
       if old.state == 'accepting' or (old.state == 'waiting' and old.first_seen)
-        or (old.state == 'accepted' and b.decision)
+        or (old.state == 'accepted' and booking.stands_alone(b))
       then
         queue.add(ns, old_id, old)
       end
@@ -100,7 +100,7 @@ local function record_one(ns, id, event, fields, keep_ms, counts)
     -- Over before we heard of it: a tombstone, so that a late request charges nobody.
     booking.close(ns, id, b, kind, now, counts)
     booking.set(b, 'reason', kind .. ' in Cal.com before a request was seen')
-  elseif b.changes.first_seen and b.reschedule_uid and not OPEN[b.state] and not b.decision then
+  elseif b.changes.first_seen and b.reschedule_uid and booking.was_never_decided(b) then
     -- It replaced another one: what that has is given back, or kept, by whoever takes this one.
     booking.set(b, 'state', 'waiting')
     queue.add(ns, id, b)

@@ -169,11 +169,27 @@ local function settle_check(ns, id, b, outcome, told, now, keep_ms, counts)
   return true
 end
 
+-- For how long (ms) a call may still run that nobody heard the answer of; a worker tells of its own as
+-- `unfinished` ('1'), Redis of one that another worker left behind.
+local function may_run_for(b, unfinished, now)
+  if unfinished == '1' then
+    booking.note_unfinished(b)
+  end
+  return math.max(0, (b.busy_until_ms or 0) - now)
+end
+
+-- Whether what Cal.com says now may not stay so: a confirm that still runs makes an accepted booking of a
+-- cancelled one.
+local function is_provisional(b, outcome)
+  return b.state == 'accepting' and outcome ~= 'refused' and (outcome ~= 'accepted' or booking.is_withdrawn(b))
+end
+
 -- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said), covers (`series` when a
--- call acted on the whole series), calls (see booking.add_calls), members (see settle_followers),
--- then what else Cal.com told: option, value, … (see sweep.mend)
+-- call acted on the whole series), calls (see booking.add_calls), unfinished (see may_run_for), members (see
+-- settle_followers), then what else Cal.com told: option, value, … (see sweep.mend)
 -- Answers {'settled', state}, {'look'} (a cancel or reject came while our confirm was on its way: see
--- how Cal.com stands now), {'parked', reason}, {'checked'} (it was only looked at) or {'stale'}.
+-- how Cal.com stands now), {'retry', delay} (our confirm may still run; see how Cal.com stands then),
+-- {'queued'} (the same, and it was named again), {'parked', reason}, {'checked'} (it was only looked at) or {'stale'}.
 local function settle(keys, args)
   local ns = namespace(keys)
   local id, token, outcome, note = args[1], args[2], args[3], args[5] or ''
@@ -190,13 +206,21 @@ local function settle(keys, args)
   if outcome == 'pending' and (booking.goal(b) or 'look') ~= 'look' then
     error({ err = 'ERR tollgate: unknown outcome pending of what is not only looked at' })
   end
-  local told = pairs_of(args, 9)
+  local told = pairs_of(args, 10)
   told.calls = args[7]
   local checked = settle_check(ns, id, b, outcome, told, now, keep_ms, counts)
   if checked then
     return { 'checked' }
   elseif outcome == 'pending' then
     outcome = 'cancelled' -- not accepted is all that matters to a look
+  end
+  local busy_ms = may_run_for(b, args[8], now)
+  if busy_ms > 0 and is_provisional(b, outcome) then
+    booking.set(b, 'last_error', 'a call that was not answered may still run')
+    booking.add_calls(b, args[7])
+    local place = queue.put_down(ns, id, b, 'retry', now + busy_ms)
+    booking.save(ns, id, b, now, keep_ms)
+    return place == 'retry' and { 'retry', busy_ms } or { 'queued' }
   end
   local is_whole = args[6] == 'series' and booking.is_in_series(b)
   if is_whole and b.state == 'accepting' then
@@ -225,13 +249,14 @@ local function settle(keys, args)
     end
   end
   booking.add_calls(b, args[7])
+  booking.survived(b)
   if message then
     queue.park(ns, id, b, now, message, counts)
   elseif rule then
     purses_of[b.account or ''] =
       write_settled(ns, id, b, rule, movement, purses_of[b.account or ''], note, now, counts)
     if is_whole and SETTLE[state] then
-      local acted = { state = state, outcome = outcome, members = args[8] or '' }
+      local acted = { state = state, outcome = outcome, members = args[9] or '' }
       followers = settle_followers(ns, followers, acted, purses_of, note, now, keep_ms, counts)
     end
     series.pass_on(ns, followers, now, keep_ms)
@@ -258,7 +283,8 @@ local function settle(keys, args)
   return { 'settled', b.state }
 end
 
--- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls
+-- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls, unfinished (see
+-- may_run_for: it is not due before that call is over, since whoever takes it next may act)
 -- Answers {'retry', delay}, {'queued'} (named again meanwhile), {'dead'}, {'checked'} (it was only to be
 -- looked at, and a later sweep will) or {'stale'}.
 local function retry(keys, args)
@@ -275,8 +301,10 @@ local function retry(keys, args)
     end
     if args[4] == '1' and (b.check or '') == '' then
       booking.set(b, 'attempts', b.attempts + 1)
+      booking.survived(b)
       stats_add(counts, 'retries')
     end
+    delay_ms = math.max(delay_ms, may_run_for(b, args[8], now))
     local place
     if (b.check or '') ~= '' then
       sweep.put_back(ns, id, b)
@@ -304,6 +332,7 @@ local function join(keys, args)
   local answer = { 'stale' }
   if b then
     booking.add_calls(b, args[5])
+    booking.survived(b)
     local wait_ms = 0
     if name:match('^[%w_.:-]+$') and #name <= 80 and b.occurrences then
       wait_ms = series.join(ns, id, b, name, now, keep_ms)
@@ -331,44 +360,4 @@ local function give_back(keys, args)
   end
   stats_write(ns, counts)
   return { b and 'queued' or 'stale' }
-end
-
--- One name of a leaving worker's list. A name that the worker never took may have been pushed by hand,
--- and its booking may be anywhere.
-local function leave_one(ns, id, worker, now, keep_ms)
-  local b = booking.load(ns, id)
-  if not b then
-    return
-  end
-  if b.place == 'active' and b.token:match('^(.*)/') ~= worker then
-    booking.set(b, 'again', '1')
-  else
-    if b.place == 'active' and (b.act_ms or 0) >= b.taken_ms then
-      booking.set(b, 'busy_until_ms', b.act_ms + UNFINISHED_CALL_MS)
-    end
-    queue.give_back(ns, id, b)
-  end
-  booking.save(ns, id, b, now, keep_ms)
-end
-
--- ARGV: worker, keep_ms. A worker that ends: all it still has goes back, in the order in which it left
--- the queue, next in line. Answers how many names it had.
-local function leave_work(keys, args)
-  local ns = namespace(keys)
-  local worker, now, counts = args[1], now_ms(), {}
-  local keep_ms = number_argument(args, 2, 'keep_ms')
-  local active = ns .. 'active:' .. worker
-  local laid = laid_down(ns, worker)
-  local ids = redis.call('LRANGE', active, #laid, -1)
-  for _, id in ipairs(laid) do
-    ids[#ids + 1] = id
-  end
-  redis.call('DEL', active, ns .. 'worker:' .. worker)
-  redis.call('ZREM', ns .. 'workers', worker)
-  for i = #ids, 1, -1 do
-    leave_one(ns, ids[i], worker, now, keep_ms)
-  end
-  stats_add(counts, 'given_back', #ids)
-  stats_write(ns, counts)
-  return #ids
 end

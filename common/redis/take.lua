@@ -11,7 +11,7 @@ function PLAN.accepted(batch, id, b)
   if heir and heir.state == 'waiting' then
     return nil -- its decision takes the charge over
   end
-  local replaced = heir and heir.decision and heir.state ~= 'observed'
+  local replaced = heir and booking.stands_alone(heir)
   if not replaced and not booking.is_withdrawn_for_good(b) then
     return nil
   elseif batch.observe then
@@ -39,10 +39,13 @@ function PLAN.accepted(batch, id, b)
   end
 end
 
-local function is_fresh(batch, b)
-  return b.takes == 1 and b.events == 1 and not b.look_first and not b.waited_for and not b.found_ms
-    and batch.now - b.received_ms < batch.fresh_ms
-    and math.abs(batch.now - b.first_ms) < batch.fresh_ms
+-- For how long (ms) from now on a booking may be acted on without a look; 0: not at all.
+local function fresh_for(batch, b)
+  if b.takes > 1 or b.events > 1 or b.look_first or b.waited_for or b.found_ms or not b.first_ms then
+    return 0
+  end
+  local age_ms = math.max(batch.now - b.received_ms, math.abs(batch.now - b.first_ms))
+  return math.max(0, batch.fresh_ms - age_ms)
 end
 
 -- What a worker needs to know; see store.h, struct store_job.
@@ -51,10 +54,10 @@ local function job_of(batch, id, b)
   local is_guide = booking.is_guide(b) or series.is_let_in(batch.ns, b)
   local how = booking.is_in_series(b) and series.approach(batch, id, b)
   return { id, b.token, booking.goal(b) or 'look', b.uid or '', b.account or '', b.reason or '',
-    integer(b.cost or 0), integer(b.attempts), is_fresh(batch, b) and '1' or '0',
+    integer(b.cost or 0), integer(b.attempts), integer(fresh_for(batch, b)),
     is_guide and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)),
     b.seat or '', how == 'alone' and '2' or how and '1' or '0',
-    (b.payment_ms or b.paid == 'yes') and '1' or '0' }
+    (b.payment_ms or b.paid == 'yes') and '1' or '0', b.solo or '0' }
 end
 
 -- A take whose answer was lost on the way is asked for again under the same number.
@@ -65,34 +68,72 @@ local function repeat_take(batch, ids)
     if b and b.place == 'active' and b.token == batch.token then
       booking.set(b, 'takes', b.takes + 1)
       booking.save(batch.ns, id, b, batch.now, batch.keep_ms)
+      batch.hold = b.solo == '1' and 'solo' or batch.hold
       jobs[#jobs + 1] = job_of(batch, id, b)
     end
   end
   return jobs
 end
 
--- What a blocking pop laid into a worker's list, oldest first. It stands at the list's left end, the
--- newest outermost; to the right of it stands what the worker took itself.
-local function laid_down(ns, worker)
-  local ids = {}
-  for _, id in ipairs(redis.call('LRANGE', ns .. 'active:' .. worker, 0, ADOPTED_MOST - 1)) do
-    local have = redis.pcall('HMGET', ns .. 'booking:' .. id, 'place', 'token')
-    if have[1] == 'active' and have[2]:match('^(.*)/') == worker then
-      break
+local function is_suspect(batch, id)
+  local b = batch.load(id)
+  return b and (b.deaths or 0) >= SUSPECT_DEATHS and b.place ~= 'active'
+end
+
+-- A booking that may kill its worker is taken by one with empty hands, and alone: the batch ends before
+-- it, or is nothing else. The worker then takes no more until its hands are empty.
+local function end_at_suspect(batch, lists)
+  local count, kept = tonumber(batch.options.busy) or 0, { {}, {}, {} }
+  for i, list in ipairs(lists) do
+    for _, id in ipairs(list) do
+      local suspect = is_suspect(batch, id)
+      if suspect and count == 0 then
+        batch.solo = id
+        kept[i][1] = id
+      end
+      if suspect then
+        batch.hold = 'solo'
+        return kept
+      end
+      kept[i][#kept[i] + 1] = id
+      count = count + 1
     end
-    table.insert(ids, 1, id)
+  end
+  return kept
+end
+
+-- What blocking pops laid down, in any worker's list, in the order in which it reached us: of two workers that
+-- each got a name the one with the later name may be faster.
+local function adoptable(batch, most)
+  local lists, ids = {}, {}
+  local workers = redis.call('ZRANGE', batch.ns .. 'workers', 0, -1)
+  workers[#workers + 1] = batch.name -- the first take registers it
+  for _, worker in ipairs(workers) do
+    local laid = leases.laid_down(batch.ns, worker)
+    if laid[1] and not batch.laid_in[laid[1]] then
+      lists[#lists + 1] = laid
+    end
+    for _, id in ipairs(laid) do
+      batch.laid_in[id] = batch.ns .. 'active:' .. worker
+    end
+  end
+  while #lists > 0 and #ids < most do
+    local oldest = 1
+    for i = 2, #lists do
+      oldest = queue.is_older(batch.ns, lists[i][1], lists[oldest][1]) and i or oldest
+    end
+    ids[#ids + 1] = table.remove(lists[oldest], 1)
+    if #lists[oldest] == 0 then
+      table.remove(lists, oldest)
+    end
   end
   return ids
 end
 
--- The names to take, in order: what was laid down, what is due again, then the queue.
+-- The names to take, in order: what was laid down, what is due again, then the queue. Answers these three
+-- lists.
 local function choose(batch, want)
-  local names = { adopted = {}, due = {}, queued = {} }
-  for _, id in ipairs(laid_down(batch.ns, batch.name)) do
-    if #names.adopted < want then
-      names.adopted[#names.adopted + 1] = id
-    end
-  end
+  local names = { adopted = adoptable(batch, want), due = {}, queued = {} }
   want = want - #names.adopted
   if want > 0 then
     names.due = redis.call('ZRANGE', batch.ns .. 'retry', '-inf', integer(batch.now), 'BYSCORE',
@@ -105,7 +146,7 @@ local function choose(batch, want)
       names.queued[#names.queued + 1] = tail[i]
     end
   end
-  return names
+  return end_at_suspect(batch, { names.adopted, names.due, names.queued })
 end
 
 -- Plans one booking; nil when its name is no reason to do anything.
@@ -159,8 +200,12 @@ local function write(batch, item)
     booking.set(b, 'token', batch.token)
     booking.set(b, 'takes', b.takes + 1)
     booking.set(b, 'taken_ms', batch.now)
-    if is_fresh(batch, b) then
+    if fresh_for(batch, b) > 0 then
       booking.set(b, 'act_ms', batch.now) -- it may be acted on at once, without tollgate_begin
+    end
+    local solo = id == batch.solo and '1' or '0'
+    if solo ~= (b.solo or '0') then
+      booking.set(b, 'solo', solo)
     end
     job = job_of(batch, id, b)
   end
@@ -171,13 +216,13 @@ end
 -- A fresh booking is acted on at once, some are only looked at; any other is looked at, then acted on.
 local function is_one_call(job)
   local goal, fresh = job[3], job[9]
-  return fresh == '1' or goal == 'look' or goal == 'identify'
+  return tonumber(fresh) > 0 or goal == 'look' or goal == 'identify'
 end
 
 local function take_batch(batch, want)
-  local names = choose(batch, gate.admit(batch.gate, want, batch.token))
+  local lists = choose(batch, gate.admit(batch.gate, want, batch.token))
+  local adopted, due, queued = unpack(lists)
   local items, seen = {}, {}
-  local lists = { names.adopted, names.due, names.queued }
   for _, list in ipairs(lists) do
     for _, id in ipairs(list) do
       batch.named[id] = true
@@ -192,14 +237,14 @@ local function take_batch(batch, want)
     end
   end
 
-  for _, id in ipairs(names.adopted) do
-    redis.call('LREM', batch.active, 1, id)
+  for _, id in ipairs(adopted) do
+    redis.call('LREM', batch.laid_in[id], 1, id)
   end
-  if #names.due > 0 then
-    redis.call('ZREM', batch.ns .. 'retry', unpack(names.due))
+  if #due > 0 then
+    redis.call('ZREM', batch.ns .. 'retry', unpack(due))
   end
-  if #names.queued > 0 then
-    redis.call('RPOP', batch.ns .. 'queue', #names.queued)
+  if #queued > 0 then
+    redis.call('RPOP', batch.ns .. 'queue', #queued)
   end
   local jobs, ids, handed = {}, {}, {}
   for _, item in ipairs(items) do
@@ -218,7 +263,7 @@ end
 -- The queue is paused: what a blocking pop took off it goes back. Answers no jobs.
 local function take_nothing(batch)
   batch.hold, batch.hold_ms = 'paused', PAUSE_AGAIN_MS
-  for _, id in ipairs(laid_down(batch.ns, batch.name)) do
+  for _, id in ipairs(leases.laid_down(batch.ns, batch.name)) do
     redis.call('LREM', batch.active, 1, id)
     queue.put_back(batch.ns, id)
   end
@@ -235,10 +280,12 @@ local function next_due(batch)
 end
 
 -- ARGV: worker, number of this take (from 1 up; the same number repeats the same batch), how many at
--- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe), then option, value, … (see gate.load)
+-- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe), then option, value, … (see gate.load), and
+--   busy     how many bookings the worker has in hand
 -- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}, hold, hold_ms, gate}
---   hold     why no more can be taken now; '': nothing stands against it; probe: the worker shall ask /me
---   hold_ms  for how long
+--   hold     why no more can be taken now; '': nothing stands against it. probe: the worker shall ask /me.
+--            solo: a booking is, or is to be, taken alone
+--   hold_ms  for how long; 0 with a hold: until the worker's hands are empty
 --   gate     see gate.view
 local function take(keys, args)
   local ns = namespace(keys)
@@ -252,6 +299,7 @@ local function take(keys, args)
     observe = args[7] == 'observe', options = pairs_of(args, 8), counts = {},
     known = {}, purses = {}, planned = {}, errors = {}, -- see accounts
     named = {}, touched = {}, -- bookings that this take deals with, by name or beside another one
+    laid_in = {}, -- name that a blocking pop laid down -> the list that it lies in
     slots = {}, opened = {}, -- slots claimed and bookings accepted by what is planned so far
   }
   local loaded = {}
@@ -285,7 +333,7 @@ local function take(keys, args)
     batch.terms = hash_get(ns .. 'terms') or {}
     jobs = take_batch(batch, want)
   end
-  redis.call('ZADD', ns .. 'workers', integer(now + lease_ms), worker)
+  leases.renew(ns, worker, now + lease_ms)
   stats_write(ns, batch.counts)
   local g = batch.gate or {}
   return { redis.call('LLEN', ns .. 'queue'), next_due(batch), jobs, batch.hold or g.hold or '',

@@ -48,13 +48,32 @@ class Job(NamedTuple):
     reason: str
     cost: int
     attempts: int
-    fresh: bool
+    fresh_ms: int  # for how long it may be acted on without a look
     guide: bool
-    busy_ms: int  # until which a call of a worker that left may still run
+    busy_ms: int  # for how long a call that nobody heard the answer of may still run
     seat: str
     series: bool  # one of several of an identified series
     alone: bool  # others of it wait at Cal.com for another answer
     paid: bool
+    solo: bool  # taken alone, because workers died with it in hand
+
+    @property
+    def fresh(self) -> bool:
+        return self.fresh_ms > 0
+
+    @property
+    def worker(self) -> str:
+        return self.token.rsplit("/", 1)[0]
+
+
+class Sweep(NamedTuple):
+    """What tollgate_reap answered; nothing when another one sweeps."""
+
+    swept: bool
+    cursor: str
+    buried: Dict[str, int]  # dead worker -> names that went back
+    overdue: List[str]
+    more: bool
 
 
 class Batch(NamedTuple):
@@ -72,9 +91,9 @@ class Batch(NamedTuple):
 
 def read_job(fields: List[str]) -> Job:
     assert len(fields) == len(Job._fields) - 1, f"a job with holes: {fields}"
-    id_, token, goal, uid, account, reason, cost, attempts, fresh, guide, busy, seat, series, paid = fields
-    return Job(id_, token, goal, uid, account, reason, int(cost), int(attempts), fresh == "1", guide == "1",
-               int(busy), seat, series != "0", series == "2", paid == "1")
+    id_, token, goal, uid, account, reason, cost, attempts, fresh, guide, busy, seat, series, paid, solo = fields
+    return Job(id_, token, goal, uid, account, reason, int(cost), int(attempts), int(fresh), guide == "1",
+               int(busy), seat, series != "0", series == "2", paid == "1", solo == "1")
 
 
 class Library:
@@ -131,13 +150,13 @@ class Library:
         return self.call("begin", job.id, job.token, call, keep_ms, *flat)
 
     def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS, covers: str = "booking",
-               calls: str = "", members: str = "", **told: Any) -> List[str]:
+               calls: str = "", members: str = "", unfinished: bool = False, **told: Any) -> List[Any]:
         flat = [part for pair in told.items() for part in pair]
-        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls, members, *flat)
+        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls, int(unfinished), members, *flat)
 
     def retry(self, job: Job, delay_ms: Any = 0, burn: bool = True, why: str = "a 502",
-              keep_ms: Any = KEEP_MS, calls: str = "") -> List[Any]:
-        return self.call("retry", job.id, job.token, delay_ms, int(burn), keep_ms, why, calls)
+              keep_ms: Any = KEEP_MS, calls: str = "", unfinished: bool = False) -> List[Any]:
+        return self.call("retry", job.id, job.token, delay_ms, int(burn), keep_ms, why, calls, int(unfinished))
 
     def join(self, job: Job, series: str, keep_ms: Any = KEEP_MS, calls: str = "") -> List[Any]:
         """What a look at an occurrence told: the series it is in, '' for none."""
@@ -148,6 +167,30 @@ class Library:
 
     def leave(self, worker: str = "w") -> int:
         return self.call("leave", worker, KEEP_MS)
+
+    def lease(self, worker: str = "w", lease_ms: Any = 10000) -> List[Any]:
+        return self.call("lease", worker, lease_ms)
+
+    def reap(self, sweeper: str = "sweeper", epoch: str = "sweeper/1", connected_ms: Any = DAY_S * 1000,
+             lease_ms: Any = 10000, hold_ms: Any = 60000, keep_ms: Any = KEEP_MS, cursor: Any = 0) -> Sweep:
+        answer = self.call("reap", sweeper, epoch, connected_ms, lease_ms, hold_ms, keep_ms, cursor)
+        if answer == ["skipped"]:
+            return Sweep(False, "0", {}, [], False)
+        _, cursor, buried, overdue, more = answer
+        return Sweep(True, cursor, dict(zip(buried[::2], buried[1::2])), overdue, more == 1)
+
+    def reap_again(self, **args: Any) -> Sweep:
+        """One sweep, and one long enough after it."""
+        self.reap(**args)
+        for worker, sighting in self.client.hgetall(self.key("suspects")).items():
+            self.client.hset(self.key("suspects"), worker, sighting.rsplit(" ", 1)[0] + " 1")
+        return self.reap(**args)
+
+    def die(self, *workers: str) -> Sweep:
+        """These workers ended without a word; their leases are over, and another one sweeps twice."""
+        self.client.zadd(self.key("workers"), {worker: 1 for worker in workers})
+        self.client.delete(self.key("sweeping"))
+        return self.reap_again()
 
     def pause(self, by: str = "nora", note: str = "") -> List[str]:
         return self.call("pause", by, note)

@@ -71,7 +71,9 @@ class Forwarder:
 
 
 def make_due(gate, id):
-    """Lets the time of its retry come, and wakes a worker by other work."""
+    """Lets the time of its retry come, with it the end of a call that was not answered, and wakes a worker by
+    other work."""
+    gate.client.hset(gate.key(f"booking:{id}"), "busy_until_ms", 1)
     gate.client.zadd(gate.key("retry"), {id: 1})
     gate.wait_settled(gate.fake.book("nobody@example.com")["id"])
 

@@ -120,14 +120,16 @@ class History(RuleBasedStateMachine):
                         if ":" in id_ and {"cancelled_ms", "rejected_ms"} & b.keys())
         assert not freed - self.freed, f"Cal.com did not free these seats: {freed - self.freed}"
 
-    @initialize(first=lists(WANTED, min_size=1, max_size=3), settled=booleans(),
+    @initialize(first=lists(WANTED, min_size=1, max_size=3), settled=booleans(), whole_series=booleans(),
                 ann=integers(0, 12), bob=integers(0, 12),
                 endings=fixed_dictionaries({goal: sampled_from(outcomes) for goal, outcomes in OUTCOMES.items()}))
-    def begin(self, first: List[Dict[str, Any]], settled: bool, ann: int, bob: int, endings: Dict[str, str]) -> None:
+    def begin(self, first: List[Dict[str, Any]], settled: bool, whole_series: bool, ann: int, bob: int,
+              endings: Dict[str, str]) -> None:
         self.library.install(DEFAULT_POLICY, "default")
         self.library.terms(**{"cost:1": 1, "cost:2": 3, "cost:3": 0})
         for account, amount in ((ANN, ann), (BOB, bob)):
             self.library.member(account, amount)
+        self.whole_series = whole_series  # whether the API acts on all of a series at once: v2 does
         self.endings = endings
         for wanted in first:
             self.book(wanted)
@@ -288,8 +290,8 @@ class History(RuleBasedStateMachine):
         self.past.append(job)
         self.check()
 
-    def settle(self, job: Job, outcome: str, whole_series: bool, members: str = "") -> None:
-        covers = "series" if job.series and whole_series else "booking"
+    def settle(self, job: Job, outcome: str, members: str = "") -> None:
+        covers = "series" if job.series and self.whole_series else "booking"
         must_look = job.goal == "accept" and outcome == "accepted" and self.is_withdrawn(job)
         answer = self.library.settle(job, outcome, covers=covers, members=members if covers == "series" else "")
         assert answer == ["look"] or not must_look, f"{job} was withdrawn while it was confirmed"
@@ -299,12 +301,12 @@ class History(RuleBasedStateMachine):
         else:
             self.put_down(job, answer)
 
-    def finish(self, job: Job, answer: int, whole_series: bool) -> None:
+    def finish(self, job: Job, answer: int) -> None:
         outcomes = OUTCOMES[job.goal]
         if job.goal == "identify" and answer < 10:
             self.put_down(job, self.library.join(job, self.series_of[job.id] if answer < 8 else ""))
         else:
-            self.settle(job, outcomes[answer % len(outcomes)], whole_series, self.members(answer))
+            self.settle(job, outcomes[answer % len(outcomes)], self.members(answer))
 
     def members(self, answer: int) -> str:
         """How each booking of the series stands, as far as Cal.com's answer tells."""
@@ -324,7 +326,7 @@ class History(RuleBasedStateMachine):
         """Takes what is there, and acts on all in hand but some."""
         self.take_jobs(worker, 100)
         for _ in range(len(self.jobs) - left):
-            self.finish(self.pick(0), answer, True)
+            self.finish(self.pick(0), answer)
 
     @rule(late=sampled_from([0, 0, 1]), worker=WORKER, answer=WHICH, left=sampled_from([0, 1]))
     def hear_and_work(self, late: int, worker: int, answer: int, left: int) -> None:
@@ -332,9 +334,9 @@ class History(RuleBasedStateMachine):
         self.work(worker, answer, left)
 
     @precondition(lambda self: self.jobs)
-    @rule(which=WHICH, answer=WHICH, whole_series=booleans())
-    def act(self, which: int, answer: int, whole_series: bool) -> None:
-        self.finish(self.pick(which), answer, whole_series)
+    @rule(which=WHICH, answer=WHICH)
+    def act(self, which: int, answer: int) -> None:
+        self.finish(self.pick(which), answer)
 
     @precondition(lambda self: self.jobs)
     @rule(which=WHICH, how=sampled_from(["at once", "later", "uncounted", "given back"]))
@@ -358,26 +360,37 @@ class History(RuleBasedStateMachine):
         """The answer of the newest take was lost on its way: the same number gives what is still in hand of it."""
         name = self.workers[worker]
         number = self.library.client.hget(self.library.key(f"worker:{name}"), "seq")
-        if number:
+        if int(number or 0):  # nothing is taken in a pause
             again = self.library.take(name, number, 2, mode=self.mode)
             assert sorted(again.ids) == sorted(job.id for job in self.jobs if job.token == f"{name}/{number}")
             self.check()
 
     def lie_down(self, worker: int) -> None:
-        """What a blocking pop does."""
+        """What a blocking pop does; it never begins without a lease."""
         key = self.library.key
+        self.library.lease(self.workers[worker])
         self.library.client.lmove(key("queue"), key("active:" + self.workers[worker]), "RIGHT", "LEFT")
         self.check()
 
     def leave(self, worker: int) -> None:
         name, self.workers[worker] = self.workers[worker], next(self.names)
         self.library.leave(name)
-        mine = [job for job in self.jobs if job.token.startswith(name + "/")]
+        self.forget(name)
+
+    def die(self, worker: int) -> None:
+        """It ended without a word, and others found out."""
+        name, self.workers[worker] = self.workers[worker], next(self.names)
+        if self.library.client.zscore(self.library.key("workers"), name):  # it took something once
+            self.library.die(name)
+        self.forget(name)
+
+    def forget(self, name: str) -> None:
+        mine = [job for job in self.jobs if job.worker == name]
         self.jobs = [job for job in self.jobs if job not in mine]
         self.past += mine
         self.check()
 
-    @rule(worker=WORKER, how=sampled_from(["ask again", "lie down", "leave"]))
+    @rule(worker=WORKER, how=sampled_from(["ask again", "lie down", "leave", "die", "die"]))
     def stumble(self, worker: int, how: str) -> None:
         getattr(self, how.replace(" ", "_"))(worker)
 
@@ -471,9 +484,9 @@ class History(RuleBasedStateMachine):
             while self.jobs:
                 job = self.pick(0)
                 if job.goal == "identify":
-                    self.finish(job, 0, True)
+                    self.finish(job, 0)
                 else:
-                    self.settle(job, self.endings[job.goal], True)
+                    self.settle(job, self.endings[job.goal])
             if not self.library.queue() and not self.library.retries():
                 return
         raise AssertionError(f"it never ends: {self.library.queue()} {self.library.retries()}")

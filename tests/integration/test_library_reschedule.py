@@ -399,3 +399,16 @@ def test_a_reschedule_that_was_decided_before_it_was_known_to_be_one(library, co
     assert (library.state(1), library.state(2)) == ("cancelled", "accepted")
     assert library.booking(1)["reason"] == f"rescheduled to 2; {cost} refunded"
     assert library.purses() == (2 - cost, 0, cost)
+
+
+def test_the_host_brings_a_reschedule_back_before_it_is_known_to_be_one(library):
+    """Cancelled, accepted by hand, and only then requested: it goes on, and the old one is over."""
+    library.credit(balance=1)
+    accept(library)
+    library.record(2, "cancelled")
+    library.record(2, "created", created=now_ms() + 1000)
+    library.settle(library.take_one(), "accepted")
+    reschedule(library, created=now_ms() - 1000)
+    assert library.take().jobs == []
+    assert (library.state(1), library.state(2), library.purses()) == ("cancelled", "accepted", (1, 0, 0))
+    assert library.client.zrange(library.key("open:" + ANN), 0, -1) == ["2"]

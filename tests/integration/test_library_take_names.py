@@ -436,3 +436,21 @@ def test_a_long_random_story_keeps_books_and_places(library):
             library.numbers.pop(worker, None)
         library.check_holds()
     library.check()
+
+
+# ---- Two workers that waited for work ----
+
+@pytest.mark.parametrize("faster", ["w1", "w2"])
+def test_of_two_workers_that_each_got_a_name_the_faster_decides_both_in_order(library, faster):
+    """Else the last credit would go to the later booking whenever its worker is faster."""
+    library.credit(balance=1)
+    for worker in ("w1", "w2"):
+        library.lease(worker)
+    for id_ in (1, 2):
+        library.record(id_)
+    assert (library.blmove("w1"), library.blmove("w2")) == ("1", "2")
+    assert library.take(faster).ids == ["1", "2"]
+    assert [library.booking(id_)["decision"] for id_ in (1, 2)] == ["accept", "reject"]
+    assert library.active(faster) == ["1", "2"]
+    slower = {"w1": "w2", "w2": "w1"}[faster]
+    assert library.active(slower) == [] and library.take(slower).ids == []

@@ -19,6 +19,7 @@
 void
 bench_open_at(struct calcom_bench *bench, const char *url)
 {
+    bench->send_by_boot_ms = INT64_MAX;
     /* A proxy of the machine's has no part in this. */
     static const char *const PROXIES[] = { "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
                                            "ALL_PROXY" };
@@ -82,7 +83,7 @@ bench_send(struct calcom_bench *bench, enum calcom_call call)
     int before = bench->answers;
     const struct calcom_subject subject = { BENCH_ID, BENCH_UID,
                                             bench->seat != NULL ? bench->seat : "", BENCH_REASON,
-                                            bench->send_by_mono_ms };
+                                            bench->send_by_boot_ms };
     bool sent = calcom_send(bench->calcom, call, &subject, bench_on_done, bench);
     check(sent, "%s was not sent", calcom_call_name(call));
     check(bench->answers == before, "%s was answered from inside", calcom_call_name(call));

@@ -22,7 +22,7 @@ struct calcom_bench {
     struct config config;
     char url[128], key[64], version[32];
     const char *seat;            /* that the calls are about; NULL: none */
-    int64_t send_by_mono_ms;     /* of the calls to come; 0: at any time */
+    int64_t send_by_boot_ms;     /* of the calls to come; 0: at any time */
     struct calcom_answer answer; /* the last one */
     char members[512];           /* of it */
     int answers;

@@ -219,6 +219,36 @@ test_a_seat_that_must_not_be_freed(void **state)
     bench_close(&bench);
 }
 
+/* ---- Too late ---- */
+
+static void
+check_held_back(struct calcom_bench *bench, int64_t send_by_boot_ms)
+{
+    size_t requests = stub_server_requests(bench->server);
+    bench->send_by_boot_ms = send_by_boot_ms;
+    const struct calcom_answer *answer = bench_call(bench, CALCOM_CONFIRM);
+    assert_int_equal(answer->kind, CALCOM_TRANSIENT);
+    assert_true(answer->too_late);
+    bench_idle(bench, 30);
+    assert_int_equal(stub_server_requests(bench->server), requests);
+}
+
+static void
+test_what_is_too_late_does_not_go_out(void **state)
+{
+    struct calcom_bench bench;
+    (void)state;
+    bench_open(&bench, "v2");
+    stub_server_answer(bench.server, 200, "", V2_ACCEPTED);
+    check_held_back(&bench, clock_boot_ms()); /* on a new connection */
+    bench.send_by_boot_ms = clock_boot_ms() + 60000;
+    const struct calcom_answer *answer = bench_call(&bench, CALCOM_CONFIRM);
+    assert_int_equal(answer->kind, CALCOM_DONE);
+    assert_false(answer->too_late);
+    check_held_back(&bench, clock_boot_ms() - 1); /* on one that is kept */
+    bench_close(&bench);
+}
+
 /* ---- How long to wait ---- */
 
 static void
@@ -355,27 +385,6 @@ test_limits(void **state)
 }
 
 /* ---- Failures before the request went out ---- */
-
-/* A reservation that is too old when the connection stands. */
-static void
-test_too_late_to_be_written(void **state)
-{
-    struct calcom_bench bench;
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(DIALECTS); i++) {
-        bench_open(&bench, DIALECTS[i]);
-        stub_server_answer(bench.server, 200, "", "{}");
-        bench.send_by_mono_ms = clock_mono_ms() - 1;
-        const struct calcom_answer *answer = bench_call(&bench, CALCOM_CONFIRM);
-        assert_int_equal(answer->kind, CALCOM_TRANSIENT);
-        assert_true(answer->late);
-        assert_int_equal(stub_server_requests(bench.server), 0);
-        bench.send_by_mono_ms = clock_mono_ms() + 60000;
-        assert_int_equal(bench_call(&bench, CALCOM_CONFIRM)->kind, CALCOM_DONE);
-        assert_false(bench.answer.late);
-        bench_close(&bench);
-    }
-}
 
 static void
 test_refused_connection(void **state)
@@ -626,11 +635,11 @@ main(void)
         cmocka_unit_test(test_missing_seat_routes),
         cmocka_unit_test(test_seats_of_v1),
         cmocka_unit_test(test_a_seat_that_must_not_be_freed),
+        cmocka_unit_test(test_what_is_too_late_does_not_go_out),
         cmocka_unit_test(test_delays),
         cmocka_unit_test(test_moments),
         cmocka_unit_test(test_absurd_delays),
         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_too_late_to_be_written),
         cmocka_unit_test(test_refused_connection),
         cmocka_unit_test(test_no_tls),
         cmocka_unit_test(test_timeout),
