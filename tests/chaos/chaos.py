@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--script", type=Path, help="faults from this file instead of the seed's")
     parser.add_argument("--dialect", default="v2", choices=["v1", "v2"])
     parser.add_argument("--rate-limit", type=int, default=0, help="calls per minute that Cal.com allows; 0: no limit")
+    parser.add_argument("--latency", type=int, default=0, help="milliseconds that every call to Cal.com takes")
     parser.add_argument("--sweep", type=int, default=10, help="seconds between sweeps; 0: none")
     parser.add_argument("--calm", type=float, default=240, help="seconds in which all must be settled afterwards")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for both programs")
@@ -63,7 +64,7 @@ def settings_of(given: argparse.Namespace) -> Row:
            "TOLLGATE_SWEEP_INTERVAL": str(given.sweep), "CALCOM_RATE_LIMIT": str(given.rate_limit),
            **dict(pair.split("=", 1) for pair in given.env)}
     return {"seed": given.seed, "minutes": given.minutes, "rate": given.rate, "dialect": given.dialect,
-            "fresh_ms": int(env["TOLLGATE_FRESH_MS"]), "rate_limit": given.rate_limit, "sweep": given.sweep > 0,
+            "fresh_ms": int(env["TOLLGATE_FRESH_MS"]), "rate_limit": given.rate_limit, "sweep": given.sweep > 0, "latency": given.latency,
             "explained_dead": [], "env": env}
 
 
@@ -98,8 +99,7 @@ class Run:
         stage.house.allow_errors += ANNOUNCED
         recorder = None
         try:
-            if self.given.rate_limit:
-                stage.fake.config(rateLimit=self.given.rate_limit)
+            stage.fake.config(rateLimit=self.given.rate_limit, latencyMs=self.given.latency)
             stage.open(self.credit, way)
             recorder = Recorder(stage)
             self._chaos(stage)

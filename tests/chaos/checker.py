@@ -279,10 +279,17 @@ def check_withdrawn(books: Books) -> Iterator[Violation]:
             earlier = [change for change in changes if change["ms"] < act["t_ms"]]
             if RESULT[act["action"]] != "ACCEPTED" or not earlier or earlier[-1]["status"] not in OVER:
                 continue
-            since_ms = act["t_ms"] - earlier[-1]["ms"]
+            since_ms = _sent_ms(books, act) - earlier[-1]["ms"]
             if since_ms > grace_ms:
                 yield Violation("withdrawn", booking, f"{act['action']} {act['n']} came {since_ms} ms after it was "
                                 f"{earlier[-1]['status']}")
+
+
+def _sent_ms(books: Books, act: Row) -> int:
+    """When the call may have left the worker: it waits where a link to Cal.com is cut."""
+    cuts = [fault["begin_ms"] for fault in books.history.faults if fault["kind"] == "cut-calcom"
+            and fault["begin_ms"] <= act["t_ms"] <= fault["end_ms"] + ON_THE_WAY_MS]
+    return min(cuts, default=act["t_ms"])
 
 
 def check_limit(books: Books) -> Iterator[Violation]:

@@ -28,7 +28,7 @@ class Plant(NamedTuple):
     edits: List[Edit]
     cries: Set[str]  # one of these rules must be violated
     arguments: List[str]  # of chaos.py
-    faults: List[Dict[str, Any]]  # the script; none: the seed's
+    faults: List[Dict[str, Any]]  # the script
 
 
 def api(at: float, **rule: Any) -> Dict[str, Any]:
@@ -39,27 +39,41 @@ def on(at: float, kind: str, who: str, lasts: float) -> Dict[str, Any]:
     return {"at": at, "kind": kind, "who": who, "lasts": lasts}
 
 
+SHORT = ["--minutes", "0.3", "--sweep", "0", "--calm", "60"]
+
 TABLE = [
+    # What is not in Redis yet would go into the spool a little later: the ingest dies before that.
     Plant("acknowledge-before-redis",
-          [Edit("ingest/admit.c", "    pending.done(status, pending.arg);", "    (void)status;"),
-           Edit("ingest/admit.c", "    store_record(", "    done(202, arg);\n    store_record(")],
-          {"lost"}, ["--minutes", "0.3", "--sweep", "0", "--only", "kill-redis", "--calm", "60"],
-          [on(at, "kill-redis", "redis", 1) for at in (3, 7, 11)]),
+          [Edit("ingest/delivery.c", "    store_record(", "    parcel_answer(parcel, DELIVERED_QUEUED);\n    store_record(")],
+          {"lost"}, [*SHORT, "--rate", "200"],
+          [fault for at in (3, 8, 13) for fault in
+           (on(at, "stop-redis", "redis", 1), on(at + 0.15, "kill-ingest", "ingest1", 0.2),
+            on(at + 0.2, "kill-ingest", "ingest2", 0.2))]),
     Plant("no-look-after-a-timeout",
-          [Edit("worker/settle.c", """        job->unanswered = true;
-        if (answer->timed_out) {
-            job->busy_until_mono_ms = job->call_since_us / 1000 + UNFINISHED_CALL_MS;
-        }
-        job_call(job, CALCOM_LOOK);""", "        job_call(job, job->call);")],
-          {"repeat", "overlap"}, ["--minutes", "0.3", "--sweep", "0", "--only", "api", "--calm", "60"],
-          [api(at, kind=kind, action="act", after=True, times=20)
-           for at, kind in ((3, "reset_after"), (7, "hang"), (11, "reset_after"))]),
+          [Edit("worker/settle.c", """    job->unanswered = true;
+    job->unfinished = answer->timed_out;
+    job_call(job, CALCOM_LOOK);""", "    (void)answer;\n    job_call(job, job->call);")],
+          {"repeat", "overlap"}, SHORT,
+          [api(at, kind="reset_after", action="act", times=20) for at in (3, 7, 11)]),
     Plant("hold-not-released",
           [Edit("common/redis/settle.lua",
                 "cancelled = { state = 'cancelled', move = 'release', reason = 'cancelled in Cal.com; nothing is charged' },",
                 "cancelled = { state = 'cancelled', reason = 'cancelled in Cal.com; nothing is charged' },")],
-          {"held"}, ["--minutes", "0.3", "--sweep", "0", "--only", "api", "--calm", "60"],
-          [{**api(3, kind="status", status=500, action="any", times=-1), "lasts": 10}]),
+          {"held"}, SHORT, [{**api(3, kind="status", status=500, action="any", times=-1), "lasts": 10}]),
+    # A worker stands still with looks under way that fail, and goes on while others have its bookings in hand:
+    # they need four seconds for one, and are found to have them five to eight seconds after it stopped.
+    Plant("settle-without-fencing",
+          [Edit("common/redis/settle.lua", "  if b and b.place == 'active' and b.token == token then",
+                "  if b and b.place == 'active' then")],
+          {"overlap"}, ["--minutes", "0.9", "--sweep", "0", "--calm", "100", "--latency", "2000",
+                        "--env", "TOLLGATE_FRESH_MS=0", "--env", "CALCOM_TIMEOUT_MS=4000"],
+          [fault for at, who, lasts in ((3, "worker1", 7), (14, "worker2", 7.5), (26, "worker3", 8), (38, "worker1", 8.5))
+           for fault in ({**api(at - 2, kind="status", status=500, action="get", times=-1), "lasts": 2.2},
+                         on(at, "stop-worker", who, lasts))]),
+    Plant("reap-that-drops-a-job",
+          [Edit("common/redis/leases.lua", "  for i = #taken, 1, -1 do", "  for i = #taken, 2, -1 do")],
+          {"open"}, [*SHORT, "--latency", "300"],
+          [on(at, "kill-worker", who, 1) for at, who in ((4, "worker1"), (8, "worker2"), (12, "worker3"))]),
 ]
 
 
@@ -86,10 +100,9 @@ def run(what: Plant) -> bool:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     plant(what, folder)
-    arguments = ["--seed", "1", "--rate", "50", "--folder", str(folder / "run"), *what.arguments]
-    if what.faults:
-        (folder / "faults.json").write_text(json.dumps(what.faults))
-        arguments += ["--script", str(folder / "faults.json")]
+    (folder / "faults.json").write_text(json.dumps(what.faults))
+    arguments = ["--seed", "1", "--rate", "50", "--folder", str(folder / "run"), *what.arguments,
+                 "--script", str(folder / "faults.json")]
     with open(folder / "chaos.log", "w") as log:
         subprocess.run([sys.executable, str(Path(__file__).parent / "chaos.py"), *arguments], stdout=log, stderr=log,
                        env={**os.environ, "TOLLGATE_BUILD": str(folder / "source" / "build" / "release")})

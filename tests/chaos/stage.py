@@ -139,7 +139,8 @@ class Stage:
 
     def suffer(self, fault: Fault) -> None:
         """Does it, waits until it is over, and notes when it really was."""
-        row = {"kind": fault.kind.split("-")[0], "who": fault.who, "begin_ms": now_ms(), "end_ms": 0}
+        kind = fault.kind if fault.kind == "cut-calcom" else fault.kind.split("-")[0]
+        row = {"kind": kind, "who": fault.who, "begin_ms": now_ms(), "end_ms": 0}
         if fault.rule:
             row["what"] = fault.rule
         with self.lock:

@@ -302,6 +302,13 @@ def test_a_confirm_of_what_was_cancelled(run):
     assert ("withdrawn", "3") in found(run)
 
 
+def test_a_confirm_that_was_sent_in_time_and_held_up(run):
+    run.calls.append(call(3, "confirm", 4000, status=400))
+    assert ("withdrawn", "3") in found(run)
+    run.faults.append({"kind": "cut-calcom", "who": "worker1", "begin_ms": T + 1400, "end_ms": T + 3990})
+    assert found(run) == []
+
+
 def test_more_calls_than_are_allowed_in_a_minute(run):
     run.settings["rate_limit"] = 3
     assert found(run) == []
