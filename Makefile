@@ -136,7 +136,7 @@ $(BUILD)/flags: FORCE
 PYTEST_ARGS ?=
 # Tests wait more than they compute: two for each core.
 PYTEST_JOBS = $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo --numprocesses=$$(( $(JOBS) * 2 )))
-TEST_TIMEOUT ?= 600
+TEST_TIMEOUT ?= 1200
 export ASAN_OPTIONS ?= detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS ?= print_stacktrace=1
 export PYTHONDONTWRITEBYTECODE = 1
