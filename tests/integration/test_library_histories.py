@@ -498,10 +498,11 @@ class History(RuleBasedStateMachine):
         self.deliver(len(self.coming), 0)
         self.leave(1)
         self.mend()
-        self.go_home()
-        for id_ in self.library.dead():
-            self.push(id_)
-        self.go_home()
+        # Twice: what is parked keeps those waiting that replace it.
+        for _ in range(2):
+            for id_ in self.library.dead():
+                self.push(id_)
+            self.go_home()
         view = self.library.view()
         assert not view.places.get("queue") and not view.places.get("retry")
         for id_, b in view.bookings.items():
