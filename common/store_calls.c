@@ -8,36 +8,6 @@
 
 #define MALFORMED_KEPT "1000"
 
-/* A call on its way: which callback waits, and for what. */
-struct call {
-    struct store *store;
-    store_record_cb *record;
-    store_record_late_cb *record_late;
-    store_take_cb *take;
-    store_step_cb *step;
-    store_report_cb *report;
-    void *arg;
-};
-
-static struct call *
-call_new(struct store *store, void *arg)
-{
-    struct call *call = calloc(1, sizeof *call);
-    if (call == NULL) {
-        abort(); /* a completion must not be lost */
-    }
-    call->store = store;
-    call->arg = arg;
-    return call;
-}
-
-static void
-send_call(struct store *store, struct arguments *args, int64_t timeout_ms, redis_done_cb *done,
-          struct call *call)
-{
-    redis_link_command(store->link, timeout_ms, args->count, args->argv, NULL, done, call);
-}
-
 static void
 on_record(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {

@@ -141,4 +141,39 @@ add_function(struct arguments *args, const struct store *store, const char *func
     add_text(args, store->queue_key);
 }
 
+/* A call on its way: which callback waits, and for what. */
+struct call {
+    struct store *store;
+    store_record_cb *record;
+    store_record_late_cb *record_late;
+    store_take_cb *take;
+    store_step_cb *step;
+    store_report_cb *report;
+    store_lease_cb *lease;
+    store_reap_cb *reap;
+    store_swept_cb *swept;
+    store_found_cb *found;
+    void *arg;
+};
+
+static inline struct call *
+call_new(struct store *store, void *arg)
+{
+    struct call *call = calloc(1, sizeof *call);
+    if (call == NULL) {
+        abort(); /* a completion must not be lost */
+    }
+    call->store = store;
+    call->arg = arg;
+    return call;
+}
+
+/* `done` gets `call`, to free it. */
+static inline void
+send_call(struct store *store, struct arguments *args, int64_t timeout_ms, redis_done_cb *done,
+          struct call *call)
+{
+    redis_link_command(store->link, timeout_ms, args->count, args->argv, NULL, done, call);
+}
+
 #endif

@@ -3,30 +3,10 @@
 
 #include "common/store_internal.h"
 
-/* A call on its way. */
-struct lease_call {
-    struct store *store;
-    store_lease_cb *lease;
-    store_reap_cb *reap;
-    void *arg;
-};
-
-static struct lease_call *
-lease_call_new(struct store *store, void *arg)
-{
-    struct lease_call *call = calloc(1, sizeof *call);
-    if (call == NULL) {
-        abort(); /* a completion must not be lost */
-    }
-    call->store = store;
-    call->arg = arg;
-    return call;
-}
-
 static void
 on_lease(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
-    struct lease_call call = *(struct lease_call *)arg;
+    struct call call = *(struct call *)arg;
     free(arg);
     enum store_result result = store_classify(call.store, raw, reply);
     if (result != STORE_DONE || redis_reply_count(reply) < 2) {
@@ -40,13 +20,13 @@ on_lease(enum redis_result raw, const struct redis_reply *reply, void *arg)
 void
 store_lease(struct store *store, const char *worker, store_lease_cb *done, void *arg)
 {
-    struct lease_call *call = lease_call_new(store, arg);
+    struct call *call = call_new(store, arg);
     call->lease = done;
     struct arguments args;
     add_function(&args, store, "tollgate_lease");
     add_text(&args, worker);
     add_text(&args, store->lease_ms);
-    redis_link_command(store->link, STORE_TIMEOUT_MS, args.count, args.argv, NULL, on_lease, call);
+    send_call(store, &args, STORE_TIMEOUT_MS, on_lease, call);
 }
 
 /* Every step-th text of a list, as an array for the caller to free; never NULL. */
@@ -66,7 +46,7 @@ read_texts(const struct redis_reply *list, size_t step, size_t *count)
 }
 
 static void
-finish_reap(const struct lease_call *call, const struct redis_reply *reply)
+finish_reap(const struct call *call, const struct redis_reply *reply)
 {
     const struct redis_reply *buried = redis_reply_at(reply, 2);
     struct store_reaped reaped = {
@@ -96,7 +76,7 @@ static void
 on_reaped(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     static const struct store_reaped SKIPPED = { .cursor = "0" };
-    struct lease_call call = *(struct lease_call *)arg;
+    struct call call = *(struct call *)arg;
     free(arg);
     enum store_result result = store_classify(call.store, raw, reply);
     if (result == STORE_DONE && redis_reply_count(reply) >= 5) {
@@ -109,7 +89,7 @@ on_reaped(enum redis_result raw, const struct redis_reply *reply, void *arg)
 void
 store_reap(struct store *store, const struct store_reap_of *of, store_reap_cb *done, void *arg)
 {
-    struct lease_call *call = lease_call_new(store, arg);
+    struct call *call = call_new(store, arg);
     call->reap = done;
     struct arguments args;
     add_function(&args, store, "tollgate_reap");
@@ -120,5 +100,5 @@ store_reap(struct store *store, const struct store_reap_of *of, store_reap_cb *d
     add_number(&args, of->hold_ms);
     add_text(&args, store->keep_ms);
     add_text(&args, of->cursor);
-    redis_link_command(store->link, STORE_TIMEOUT_MS, args.count, args.argv, NULL, on_reaped, call);
+    send_call(store, &args, STORE_TIMEOUT_MS, on_reaped, call);
 }

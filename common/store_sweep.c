@@ -6,26 +6,6 @@
 
 #define SWEPT_NEWS 100 /* DRIFT_NEWS in common/redis/sweep.lua */
 
-/* A call on its way. */
-struct sweep_call {
-    struct store *store;
-    store_swept_cb *swept;
-    store_found_cb *found;
-    void *arg;
-};
-
-static struct sweep_call *
-sweep_call_new(struct store *store, void *arg)
-{
-    struct sweep_call *call = calloc(1, sizeof *call);
-    if (call == NULL) {
-        abort(); /* a completion must not be lost */
-    }
-    call->store = store;
-    call->arg = arg;
-    return call;
-}
-
 static const char *
 text_at(const struct redis_reply *reply, size_t index)
 {
@@ -35,7 +15,7 @@ text_at(const struct redis_reply *reply, size_t index)
 static void
 on_swept(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
-    struct sweep_call call = *(struct sweep_call *)arg;
+    struct call call = *(struct call *)arg;
     free(arg);
     enum store_result result = store_classify(call.store, raw, reply);
     if (result != STORE_DONE || redis_reply_count(reply) == 0) {
@@ -60,7 +40,7 @@ void
 store_sweep(struct store *store, const struct store_sweep *sweep, const char *step,
             store_swept_cb *done, void *arg)
 {
-    struct sweep_call *call = sweep_call_new(store, arg);
+    struct call *call = call_new(store, arg);
     call->swept = done;
     struct arguments args;
     add_function(&args, store, "tollgate_sweep");
@@ -70,13 +50,13 @@ store_sweep(struct store *store, const struct store_sweep *sweep, const char *st
     add_number(&args, sweep->lease_ms);
     add_text(&args, store->keep_ms);
     add_gate(&args, store);
-    redis_link_command(store->link, STORE_TIMEOUT_MS, args.count, args.argv, NULL, on_swept, call);
+    send_call(store, &args, STORE_TIMEOUT_MS, on_swept, call);
 }
 
 static void
 on_found(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
-    struct sweep_call call = *(struct sweep_call *)arg;
+    struct call call = *(struct call *)arg;
     free(arg);
     enum store_result result = store_classify(call.store, raw, reply);
     bool done = result == STORE_DONE;
@@ -93,7 +73,7 @@ store_found(struct store *store, const struct booking_event *event, enum booking
     }
     const char *texts[BOOKING_PACKED_TEXTS];
     size_t count = booking_unpack(packed->bytes, packed->size, texts);
-    struct sweep_call *call = sweep_call_new(store, arg);
+    struct call *call = call_new(store, arg);
     call->found = done;
     struct arguments args;
     add_function(&args, store, "tollgate_found");
@@ -105,6 +85,6 @@ store_found(struct store *store, const struct booking_event *event, enum booking
             add_text(&args, aside);
         }
     }
-    redis_link_command(store->link, STORE_TIMEOUT_MS, args.count, args.argv, NULL, on_found, call);
+    send_call(store, &args, STORE_TIMEOUT_MS, on_found, call);
     free(packed);
 }
