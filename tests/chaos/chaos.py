@@ -86,7 +86,8 @@ class Run:
         self.plots, self.credit = script.make_plots(given.seed, self.seconds, given.rate)
         self.faults = script.make_faults(given.seed, self.seconds, CAST, self.switches)
         if given.script:
-            self.faults = [script.Fault(**row) for row in json.loads(given.script.read_text())]
+            rows = json.loads(given.script.read_text())
+            self.faults = sorted((script.Fault(**row) for row in rows), key=lambda fault: fault.at)
         shutil.rmtree(given.folder, ignore_errors=True)
         given.folder.mkdir(parents=True)
         (given.folder / "settings.json").write_text(json.dumps({**self.settings, "switches": self.switches}, indent=1))
