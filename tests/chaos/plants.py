@@ -42,13 +42,13 @@ def on(at: float, kind: str, who: str, lasts: float) -> Dict[str, Any]:
 SHORT = ["--minutes", "0.3", "--sweep", "0", "--calm", "60"]
 
 TABLE = [
-    # What is not in Redis yet would go into the spool a little later: the ingest dies before that.
+    # What Redis does not take goes into the spool a little later: the ingest dies before that, and then Redis.
     Plant("acknowledge-before-redis",
           [Edit("ingest/delivery.c", "    store_record(", "    parcel_answer(parcel, DELIVERED_QUEUED);\n    store_record(")],
           {"lost"}, [*SHORT, "--rate", "200"],
           [fault for at in (3, 8, 13) for fault in
-           (on(at, "stop-redis", "redis", 1), on(at + 0.15, "kill-ingest", "ingest1", 0.2),
-            on(at + 0.2, "kill-ingest", "ingest2", 0.2))]),
+           (on(at, "stop-redis", "redis", 0.6), on(at + 0.15, "kill-ingest", "ingest1", 0.2),
+            on(at + 0.2, "kill-ingest", "ingest2", 0.2), on(at + 0.4, "kill-redis", "redis", 0.5))]),
     Plant("no-look-after-a-timeout",
           [Edit("worker/settle.c", """    job->unanswered = true;
     job->unfinished = answer->timed_out;
@@ -61,15 +61,17 @@ TABLE = [
                 "cancelled = { state = 'cancelled', reason = 'cancelled in Cal.com; nothing is charged' },")],
           {"held"}, SHORT, [{**api(3, kind="status", status=500, action="any", times=-1), "lasts": 10}]),
     # A worker stands still with looks under way that fail, and goes on while others have its bookings in hand:
-    # they need four seconds for one, and are found to have them five to eight seconds after it stopped.
+    # they need four seconds for one, and are found to have them five to eight seconds after it stopped. Few looks
+    # fail in a row, for the breaker's sake.
     Plant("settle-without-fencing",
           [Edit("common/redis/settle.lua", "  if b and b.place == 'active' and b.token == token then",
                 "  if b and b.place == 'active' then")],
           {"overlap"}, ["--minutes", "0.9", "--sweep", "0", "--calm", "100", "--latency", "2000",
                         "--env", "TOLLGATE_FRESH_MS=0", "--env", "CALCOM_TIMEOUT_MS=4000"],
           [fault for at, who, lasts in ((3, "worker1", 7), (14, "worker2", 7.5), (26, "worker3", 8), (38, "worker1", 8.5))
-           for fault in ({**api(at - 2, kind="status", status=500, action="get", times=-1), "lasts": 2.2},
-                         on(at, "stop-worker", who, lasts))]),
+           for fault in [on(at, "stop-worker", who, lasts),
+                         *(api(at - early / 4, kind="status", status=500, action="get", times=3)
+                           for early in range(1, 9))]]),
     Plant("reap-that-drops-a-job",
           [Edit("common/redis/leases.lua", "  for i = #taken, 1, -1 do", "  for i = #taken, 2, -1 do")],
           {"open"}, [*SHORT, "--latency", "300"],
