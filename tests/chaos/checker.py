@@ -368,8 +368,6 @@ def known_fault(history: History, violation: Violation) -> Optional[str]:
     """The fault of the product that explains it and is not mended yet; tests/integration/test_crossings.py shows
     each alone. None: it is news."""
     record = history.bookings.get(violation.booking, {})
-    if violation.rule == "order":
-        return "decided by another worker while one waited with it"
     if violation.rule == "disagrees" and record.get("state") == "cancelled" and record.get("successor"):
         return "a reschedule crossed our confirm"
     return None

@@ -43,8 +43,7 @@ MUTANTS = [
            "",
            HANDS + "test_while_we_confirm[host cancels-cancelled-before the check-v2]"),
     Mutant(CANCELLED, "told of before Cal.com has it, it is not confirmed any more", "booking.lua",
-           "  if b.state == 'accepting' and booking.is_withdrawn(b) then\n    return 'withdraw'\n  elseif",
-           "  if",
+           "  elseif b.state == 'accepting' and booking.is_withdrawn(b) then\n    return 'withdraw'\n", "",
            HANDS + "test_told_of_a_cancel_before_calcom_has_it[v2]"),
     Mutant(CANCELLED, "by the host: always refunded", "decide.lua",
            "  if not b.cancelled_ms or not b.cancelled_by or b.cancelled_by ~= b.email or not b.start then\n"
@@ -152,7 +151,7 @@ MUTANTS = [
            "    return b.first_seen ~= nil\n", "    return b.first_seen ~= nil and not b.payment_ms\n",
            "test_gate_flow.py::test_a_paid_booking_waits_for_its_payment"),
     Mutant(PAID, "the log says that Cal.com refunds", "take.lua",
-           "    (b.payment_ms or b.paid == 'yes') and '1' or '0' }", "    '0' }",
+           "    (b.payment_ms or b.paid == 'yes') and '1' or '0', b.solo", "    '0', b.solo",
            LIFE + "test_a_rejected_paid_booking_says_that_calcom_refunds"),
 
     # ---- Seats ----
