@@ -3,14 +3,21 @@ and `gate` (everything wired together), `script` and `credit` (the operator's sc
 
 import itertools
 import os
+import os
 import subprocess
 
+import hypothesis
 import pytest
 
 import harness
 from library import DEFAULT_POLICY, Library, load_library
 
 NAMESPACES = itertools.count(1)
+
+# CI tries the same cases each time, so that it is a change that fails; developers meet new ones.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

@@ -207,10 +207,12 @@ def _csv_header(lines: Sequence[str]) -> Tuple[List[Column], str, int]:
 
 
 def _csv_rows(text: str) -> Rows:
-    """A line with a quote too many spoils itself, not those below."""
+    """A line with a quote too many spoils itself, not those below. An export's quotes are right, and what its cells
+    hold may look like anything."""
     lines = list(io.StringIO(text, newline=""))
     columns, delimiter, at = _csv_header(lines)
     account = columns.index(_account_column(columns))
+    is_export = {Column(purse) for purse in PURSES} <= set(columns)
 
     def is_member(line: str, like: str) -> bool:
         cells = line.split(delimiter)
@@ -222,7 +224,7 @@ def _csv_rows(text: str) -> Rows:
         begun, at = at, following
         if isinstance(cells, str):
             yield line, cells
-        elif following > begun + 1 and (len(cells) != len(columns) or any(
+        elif following > begun + 1 and (len(cells) != len(columns) or not is_export and any(
                 is_member(lines[i], cells[account]) for i in range(begun + 1, following))):
             at = begun + 1
             yield line, "a quote begins in it that ends in another line, behind what seems to be other members"
