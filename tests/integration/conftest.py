@@ -3,7 +3,6 @@ and `gate` (everything wired together), `script` and `credit` (the operator's sc
 
 import itertools
 import os
-import os
 import subprocess
 
 import hypothesis
