@@ -208,6 +208,7 @@ def test_a_lost_yes_by_hand_to_what_lies_under_dead(make_gate):
     gate.wait_settled(gate.fake.book("nobody@example.com")["id"])
     wait_place(gate, id, "dead")
     swept(gate, 2)
+    wait_place(gate, id, "dead")  # a look may be under way
     assert gate.dead() == [str(id)] and purses(gate) == (4, 1, 0), "looked at, and nothing else"
     gate.fake.confirm(id, webhook="lost")
     assert gate.wait_settled(id)["state"] == "accepted"

@@ -139,7 +139,7 @@ def test_no_secret_is_logged_not_even_at_debug(make_gate, dialect):
                  or "has no such route" in gate.worker.log_text(), what="an end")
         bodies.append(made["uid"])
     other = gate.add_worker(CALCOM_API_KEY=FILLER)
-    other.wait_ready()
+    other.wait_log("working")  # it is ready only until its key is refused
     gate.worker.send_signal(1)
     gate.worker.wait_log("SIGHUP: log reopened, reloading")
     logs = gate.worker.log_text() + gate.ingest.log_text() + other.log_text()
