@@ -28,6 +28,7 @@
 --   seats                  yes: several people can book the slot
 --   seat                   Cal.com's ID of the seat, where the webhook told one
 --   successor              the booking that replaces this one in Cal.com (it was rescheduled)
+--   revived                1: Cal.com has it accepted, though it was rescheduled; it is to be cancelled there
 --   slot_of                the first of several requests by one click, of which this is a later one
 --   occurrences            how many bookings the series has that this one belongs to
 --   series                 Cal.com's name of that series once it was looked up; '-': it has none
@@ -226,7 +227,7 @@ function booking.needs_attention(b)
   elseif b.state == 'accepted' then
     return booking.is_withdrawn_for_good(b)
   end
-  return is_resurrected(b)
+  return b.revived == '1' or is_resurrected(b)
 end
 
 -- Whether an event of this kind, just merged, is news to whoever handles the booking. The rest is an
@@ -254,14 +255,14 @@ end
 
 -- What a worker has to bring about at Cal.com, or nil when there is nothing to do there:
 --   accept    confirm it             reject    decline it with the reason
---   withdraw  see that our confirm did not win against a cancel or reject that came meanwhile
+--   withdraw  see that our confirm did not win against a cancel, reject or reschedule that came meanwhile
 --   look      only see how it stands
 --   identify  see which series it is one of
 -- A booking of a series with a lead is not acted on: what is asked for the lead counts for all.
 function booking.goal(b)
   if (b.check or '') ~= '' then
     return 'look'
-  elseif b.state == 'accepting' and booking.is_withdrawn(b) then
+  elseif b.revived == '1' or (b.state == 'accepting' and booking.is_withdrawn(b)) then
     return 'withdraw'
   elseif OPEN[b.state] and (b.lead or '') ~= '' then
     return nil

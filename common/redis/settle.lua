@@ -272,6 +272,9 @@ local function settle(keys, args)
     message = note
     queue.park(ns, id, b, now, message, counts)
   else
+    if b.revived == '1' then
+      booking.set(b, 'revived', '0')
+    end
     booking.set(b, 'settled_ms', now)
     queue.put_down(ns, id, b, state == 'waiting' and 'queue' or 'none')
   end

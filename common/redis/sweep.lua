@@ -325,10 +325,24 @@ local function record_found(ns, id, created_ms, fields, aside, now, keep_ms, cou
   return { answer }
 end
 
+-- Whether our confirm crossed the reschedule that ended this booking, and brought it back to life at Cal.com,
+-- where the member has two now.
+local function is_revived(b)
+  return b.state == 'cancelled' and b.successor ~= nil and b.decision == 'accept' and not b.seat
+end
+
 -- An accepted row. Answers {'fine'}, {'look'} (ordered, for we say no) or {'drift', what}.
 local function compare_found(ns, id, created_ms, b, now, keep_ms, counts)
   local text
-  if b and not OPEN[b.state] and b.state ~= 'accepted' and b.state ~= 'observed' and not b.successor then
+  if b and is_revived(b) then
+    if b.place == 'none' then
+      booking.set(b, 'revived', '1')
+      queue.add(ns, id, b)
+      booking.save(ns, id, b, now, keep_ms)
+      stats_add(counts, 'revived')
+    end
+    return { 'look' }
+  elseif b and not OPEN[b.state] and b.state ~= 'accepted' and b.state ~= 'observed' and not b.successor then
     if b.place == 'none' or b.place == 'dead' then
       order_look(ns, id, b, now, keep_ms)
     end

@@ -7,7 +7,6 @@ Exit status 0: nothing of it was violated; 1: something was; 2: wrong use.
 
 import argparse
 import asyncio
-import collections
 import json
 import os
 import random
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import script
-from checker import check, count, known_fault, story
+from checker import check, count, story
 from history import History, Row
 from members import Members
 from recorder import Recorder
@@ -46,7 +45,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate-limit", type=int, default=0, help="calls per minute that Cal.com allows; 0: no limit")
     parser.add_argument("--latency", type=int, default=0, help="milliseconds that every call to Cal.com takes")
     parser.add_argument("--sweep", type=int, default=10, help="seconds between sweeps; 0: none")
-    parser.add_argument("--strict", action="store_true", help="count violations that a known fault explains as well")
     parser.add_argument("--calm", type=float, default=240, help="seconds in which all must be settled afterwards")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for both programs")
     parser.add_argument("--folder", type=Path, help="default: build/chaos/SEED")
@@ -133,8 +131,7 @@ class Run:
                 time.sleep(0.2)
             recorder.write(self.history)
             is_late = time.monotonic() - begin >= self.given.calm
-            if is_late or not any(v.rule in awaited and known_fault(self.history, v) is None
-                                  for v in check(self.history)):
+            if is_late or not any(v.rule in awaited for v in check(self.history)):
                 break
             time.sleep(5)
         stage.note_metrics()
@@ -155,12 +152,6 @@ class Run:
         """Writes and prints what came out of it."""
         self.history.save(self.given.folder / "history")
         violations = check(self.history)
-        if not self.given.strict:
-            known = collections.Counter(known_fault(self.history, violation) for violation in violations)
-            violations = [violation for violation in violations if known_fault(self.history, violation) is None]
-            for fault, number in known.items():
-                if fault is not None:
-                    print(f"chaos: KNOWN FAULT, not counted: {number} times: {fault}")
         counts: Dict[str, Any] = {"seed": self.given.seed, **count(self.history, violations)}
         (self.given.folder / "counts.json").write_text(json.dumps(counts, indent=1))
         (self.given.folder / "violations.json").write_text(json.dumps([v._asdict() for v in violations], indent=1))

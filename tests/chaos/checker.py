@@ -362,17 +362,6 @@ def check(history: History) -> List[Violation]:
     return [violation for rule in RULES for violation in rule(books)]
 
 
-# ---- What is known already ----
-
-def known_fault(history: History, violation: Violation) -> Optional[str]:
-    """The fault of the product that explains it and is not mended yet; tests/integration/test_crossings.py shows
-    each alone. None: it is news."""
-    record = history.bookings.get(violation.booking, {})
-    if violation.rule == "disagrees" and record.get("state") == "cancelled" and record.get("successor"):
-        return "a reschedule crossed our confirm"
-    return None
-
-
 # ---- For people ----
 
 def count(history: History, violations: List[Violation]) -> Dict[str, Any]:

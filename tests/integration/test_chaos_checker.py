@@ -402,14 +402,3 @@ def test_nobody_suffers_two_things_at_a_time():
 def test_only_the_faults_that_were_asked_for():
     kinds = {fault.kind for fault in script.make_faults(7, 180, CAST, ["api", "kill-redis", "webhooks"])}
     assert kinds == {"api", "kill-redis"}
-
-
-# ---- What is known already ----
-
-def test_known_faults_are_told_from_news(pair):
-    """`pair`: the last credit went to the wrong one, which is news; a moved booking that is accepted is none."""
-    assert [checker.known_fault(pair, v) is None for v in checker.check(pair)] == [True]
-    pair.calcom["3"]["status"] = "ACCEPTED"
-    assert [checker.known_fault(pair, v) is None for v in checker.check(pair)] == [True, True]
-    pair.bookings["3"]["successor"] = "1"
-    assert [checker.known_fault(pair, v) is None for v in checker.check(pair)] == [False, True]

@@ -410,6 +410,22 @@ def test_a_yes_after_our_no_stays(library):
     assert library.found(1, "accepted") == ["fine"] and len(library.movements()) == 1
 
 
+def test_an_accepted_row_of_what_was_rescheduled_is_cancelled_there(library):
+    """Our confirm crossed the reschedule."""
+    accepted(library)
+    library.record(2, reschedule_uid="uid-1")
+    library.settle(library.take_one(), "accepted")
+    assert library.state(1) == "cancelled" and library.purses() == (4, 0, 1)
+    assert library.found(1, "accepted") == ["look"] == library.found(1, "accepted")
+    job = library.take_one()
+    assert (job.id, job.goal, job.fresh) == ("1", "withdraw", 0)
+    library.retry(job, 0)
+    assert library.settle(library.take_one(), "cancelled") == ["settled", "cancelled"]
+    assert library.take().jobs == [] and library.purses() == (4, 0, 1)
+    assert library.booking(1)["place"] == "none" and library.found(1, "accepted") == ["look"], "and once more"
+    assert library.stat("revived") == 2
+
+
 def test_an_accepted_row_of_what_failed_is_looked_at(library):
     library.credit(balance=5)
     library.record(1)

@@ -43,7 +43,7 @@ MUTANTS = [
            "",
            HANDS + "test_while_we_confirm[host cancels-cancelled-before the check-v2]"),
     Mutant(CANCELLED, "told of before Cal.com has it, it is not confirmed any more", "booking.lua",
-           "  elseif b.state == 'accepting' and booking.is_withdrawn(b) then\n    return 'withdraw'\n", "",
+           "b.revived == '1' or (b.state == 'accepting' and booking.is_withdrawn(b))", "b.revived == '1'",
            HANDS + "test_told_of_a_cancel_before_calcom_has_it[v2]"),
     Mutant(CANCELLED, "by the host: always refunded", "decide.lua",
            "  if not b.cancelled_ms or not b.cancelled_by or b.cancelled_by ~= b.email or not b.start then\n"
@@ -89,6 +89,10 @@ MUTANTS = [
     Mutant(RESCHEDULED, "rejected: the old one is over, as in Cal.com", "decide.lua",
            "    write_predecessor(batch, old, 'rescheduled to ' .. id)\n", "",
            LIFE + "test_a_rejected_reschedule_leaves_neither"),
+
+    Mutant(RESCHEDULED, "brought back to life by our confirm, the old one is cancelled in Cal.com", "sweep.lua",
+           "  if b and is_revived(b) then", "  if false then",
+           "test_crossings.py::test_a_reschedule_crosses_our_confirm[v2]"),
 
     # ---- Twins ----
     Mutant(TWINS, "one is decided on its merits, the others are its duplicates", "decide.lua",
