@@ -63,7 +63,7 @@ ENTRYPOINT ["fake-calcom"]
 
 FROM ${BASE} AS tools
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates python3-minimal python3-redis python3-hiredis python3-rich redis-tools \
+        ca-certificates python3 python3-redis python3-hiredis python3-rich redis-tools \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log \
     && useradd --uid 64646 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tollgate
 COPY scripts /opt/tollgate/scripts
