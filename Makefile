@@ -42,7 +42,8 @@ warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wmi
 
 # -U_FORTIFY_SOURCE first: some distributions' compilers set it themselves, and it needs -O2.
 cflags_release = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE -fno-common \
-    $(call cc-ok,-fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero)
+    $(call cc-ok,-fstack-clash-protection -fcf-protection=full -mbranch-protection=standard \
+    -ftrivial-auto-var-init=zero)
 ldflags_release = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 cflags_dev = -O1 -g -U_FORTIFY_SOURCE -fno-common
 cflags_asan = -O1 -g -U_FORTIFY_SOURCE -fno-common -fno-omit-frame-pointer \
@@ -65,7 +66,8 @@ libs = $(shell $(PKG_CONFIG) --libs $(1))
 cppflags := -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -I. \
     $(if $(filter hiredis_ssl,$(redis_packages)),-DHAVE_HIREDIS_SSL) \
     $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(worker_packages) sqlite3 2>/dev/null))
-compile := $(CC) -std=c11 -pthread $(cppflags) $(warnings) $(if $(WERROR),-Werror) $(cflags_$(V)) $(CPPFLAGS) $(CFLAGS)
+# No build says in which folder it was made: the same sources give the same programs anywhere.
+compile := $(CC) -std=c11 -pthread -ffile-prefix-map='$(CURDIR)'=. $(cppflags) $(warnings) $(if $(WERROR),-Werror) $(cflags_$(V)) $(CPPFLAGS) $(CFLAGS)
 link := $(CC) -pthread $(cflags_$(V)) $(CFLAGS) $(ldflags_$(V)) -Wl,--as-needed $(LDFLAGS)
 
 # ---- What is built from what ----
@@ -105,7 +107,7 @@ $(BUILD)/libworker.a: $(call objects,$(filter-out worker/main.c,$(wildcard worke
 
 # Made anew each time, and whenever the source folder changes: a file that is gone leaves the archive.
 $(archives):
-	$(Q)rm -f $@; echo "  AR    $@"; $(AR) rcs $@ $(filter %.o,$^)
+	$(Q)rm -f $@; echo "  AR    $@"; $(AR) rcsD $@ $(filter %.o,$^)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	$(Q)mkdir -p $(@D); echo "  CC    $<"; $(compile) -MMD -MP -c -o $@ $<
