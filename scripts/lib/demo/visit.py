@@ -1,5 +1,5 @@
 """Books for ever at a gate that runs already, and tells what becomes of each booking: the service `demo` of
-docker-compose.yml. Usage: visit.py REDIS_HOST CALCOM_URL API_KEY"""
+docker-compose.yml. Usage: visit.py REDIS_HOST REDIS_PORT CALCOM_URL API_KEY"""
 
 import itertools
 import sys
@@ -39,9 +39,9 @@ def visit(paper: Paper, town: Asking) -> None:
 
 def main() -> int:
     note_signals()
-    host, calcom_url, api_key = sys.argv[1:]
+    host, port, calcom_url, api_key = sys.argv[1:]
     try:
-        visit(Paper(), Asking(host, 6379, calcom_url, api_key))
+        visit(Paper(), Asking(host, int(port), calcom_url, api_key))
     except Stopped:
         return 0
     except Trouble as trouble:
