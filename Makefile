@@ -83,7 +83,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration mutants chaos chaos-ci soak chaos-plants coverage install clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration monitoring mutants chaos chaos-ci soak chaos-plants coverage install clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -152,6 +152,10 @@ unit: $(tests)  ## the unit tests (cmocka)
 integration: $(programs)  ## the integration tests (pytest, a Redis of their own)
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
 	    $(PYTHON) -m pytest -q $(PYTEST_JOBS) tests/integration $(PYTEST_ARGS)
+
+monitoring: $(programs)  ## what watches it: metrics, alert rules (each fires by a real fault and ends), dashboard
+	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
+	    $(PYTHON) -m pytest -q $(PYTEST_JOBS) tests/monitoring $(PYTEST_ARGS)
 
 ## ROWS=twins…       the rows of real life that `make mutants` takes (tests/mutants/real_life.py); none: all
 ROWS ?=
