@@ -6,7 +6,7 @@ VERSION = 0.1.0
 # stands before it. policy.lua is not among them, it is embedded as a text of its own.
 REDIS_LIBRARY = head.lua credit.lua policy_text.lua policy_tools.lua policy_host.lua booking.lua \
                 queue.lua gate.lua accounts.lua seats.lua decide.lua series.lua record.lua leases.lua \
-                take.lua sweep.lua settle.lua book.lua operate.lua functions.lua
+                take.lua sweep.lua settle.lua book.lua operate.lua audit.lua overview.lua functions.lua
 
 ## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
 V ?= release
@@ -42,7 +42,8 @@ warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wmi
 
 # -U_FORTIFY_SOURCE first: some distributions' compilers set it themselves, and it needs -O2.
 cflags_release = -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE -fno-common \
-    $(call cc-ok,-fstack-clash-protection -fcf-protection=full -ftrivial-auto-var-init=zero)
+    $(call cc-ok,-fstack-clash-protection -fcf-protection=full -mbranch-protection=standard \
+    -ftrivial-auto-var-init=zero)
 ldflags_release = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 cflags_dev = -O1 -g -U_FORTIFY_SOURCE -fno-common
 cflags_asan = -O1 -g -U_FORTIFY_SOURCE -fno-common -fno-omit-frame-pointer \
@@ -65,7 +66,8 @@ libs = $(shell $(PKG_CONFIG) --libs $(1))
 cppflags := -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -I. \
     $(if $(filter hiredis_ssl,$(redis_packages)),-DHAVE_HIREDIS_SSL) \
     $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(worker_packages) sqlite3 2>/dev/null))
-compile := $(CC) -std=c11 -pthread $(cppflags) $(warnings) $(if $(WERROR),-Werror) $(cflags_$(V)) $(CPPFLAGS) $(CFLAGS)
+# No build says in which folder it was made: the same sources give the same programs anywhere.
+compile := $(CC) -std=c11 -pthread -ffile-prefix-map='$(CURDIR)'=. $(cppflags) $(warnings) $(if $(WERROR),-Werror) $(cflags_$(V)) $(CPPFLAGS) $(CFLAGS)
 link := $(CC) -pthread $(cflags_$(V)) $(CFLAGS) $(ldflags_$(V)) -Wl,--as-needed $(LDFLAGS)
 
 # ---- What is built from what ----
@@ -81,7 +83,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration mutants chaos chaos-ci soak chaos-plants coverage install clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration monitoring mutants chaos chaos-ci soak chaos-plants coverage install clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -105,7 +107,7 @@ $(BUILD)/libworker.a: $(call objects,$(filter-out worker/main.c,$(wildcard worke
 
 # Made anew each time, and whenever the source folder changes: a file that is gone leaves the archive.
 $(archives):
-	$(Q)rm -f $@; echo "  AR    $@"; $(AR) rcs $@ $(filter %.o,$^)
+	$(Q)rm -f $@; echo "  AR    $@"; $(AR) rcsD $@ $(filter %.o,$^)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	$(Q)mkdir -p $(@D); echo "  CC    $<"; $(compile) -MMD -MP -c -o $@ $<
@@ -150,6 +152,10 @@ unit: $(tests)  ## the unit tests (cmocka)
 integration: $(programs)  ## the integration tests (pytest, a Redis of their own)
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
 	    $(PYTHON) -m pytest -q $(PYTEST_JOBS) tests/integration $(PYTEST_ARGS)
+
+monitoring: $(programs)  ## what watches it: metrics, alert rules (each fires by a real fault and ends), dashboard
+	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
+	    $(PYTHON) -m pytest -q $(PYTEST_JOBS) tests/monitoring $(PYTEST_ARGS)
 
 ## ROWS=twins…       the rows of real life that `make mutants` takes (tests/mutants/real_life.py); none: all
 ROWS ?=

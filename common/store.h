@@ -326,6 +326,38 @@ typedef void store_found_cb(enum store_result result, const char *word, const ch
 void store_found(struct store *store, const struct booking_event *event, enum booking_status status,
                  const char *aside, store_found_cb *done, void *arg);
 
+/* ---- How everything stands, see common/redis/overview.lua ---- */
+
+/* Ages in seconds. All workers are told the same. */
+enum store_overview {
+    STORE_QUEUE_LENGTH,
+    STORE_QUEUE_AGE, /* how long the next booking of the queue has waited in it; 0: none waits */
+    STORE_PAUSED,    /* 1: by a person's word nothing is handed out */
+    STORE_RETRIES,
+    STORE_RETRY_AGE, /* how long the first of these has been due; 0: none is */
+    STORE_DEAD,
+    STORE_WORKERS, /* whose lease holds */
+    STORE_DRIFT,
+    STORE_UNBALANCED, /* accounts whose ledger is not in order */
+    STORE_AUDIT_AGE,  /* since all ledgers had been looked at; -1: that was never yet */
+    STORE_OVERVIEW_COUNT
+};
+
+/* Strings are valid during the callback only. */
+struct store_watched {
+    struct store_gate gate;
+    int64_t numbers[STORE_OVERVIEW_COUNT];
+    const char *const *news; /* what to log: an account, what is wrong with it, … */
+    size_t news_count;       /* even */
+};
+
+/* watched is NULL unless the result is STORE_DONE. */
+typedef void store_watch_cb(enum store_result result, const struct store_watched *watched,
+                            void *arg);
+
+/* Asks for the numbers. Some ledgers are looked at on the way, by one worker at a time. */
+void store_watch(struct store *store, store_watch_cb *done, void *arg);
+
 /* Ends another connection's blocking command (CLIENT UNBLOCK). Nobody waits for the answer. */
 void store_unblock(struct store *store, int64_t client_id);
 

@@ -181,8 +181,8 @@ enum {
     REPORT_FIELDS
 };
 
-static struct store_gate
-read_gate(const struct redis_reply *reply)
+struct store_gate
+store_read_gate(const struct redis_reply *reply)
 {
     if (redis_reply_count(reply) < GATE_FIELDS) {
         return (struct store_gate){ .cause = "", .note = "", .left = -1 };
@@ -212,7 +212,7 @@ finish_take(const struct call *call, const struct redis_reply *reply)
         .next_due_ms = redis_reply_integer(redis_reply_at(reply, 1)),
         .hold = redis_reply_text(redis_reply_at(reply, 3)),
         .hold_ms = redis_reply_integer(redis_reply_at(reply, 4)),
-        .gate = read_gate(redis_reply_at(reply, 5)),
+        .gate = store_read_gate(redis_reply_at(reply, 5)),
     };
     for (size_t i = 0; i < count; i++) {
         if (read_job(redis_reply_at(jobs, i), &list[batch.count])) {
@@ -444,7 +444,7 @@ on_report(enum redis_result raw, const struct redis_reply *reply, void *arg)
     free(arg);
     enum store_result result = store_classify(call.store, raw, reply);
     if (result == STORE_DONE && redis_reply_count(reply) >= REPORT_FIELDS) {
-        const struct store_gate gate = read_gate(reply);
+        const struct store_gate gate = store_read_gate(reply);
         call.report(STORE_DONE, &gate, redis_reply_integer(redis_reply_at(reply, REPORT_WAIT)),
                     call.arg);
     } else {

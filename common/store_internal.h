@@ -1,6 +1,7 @@
 /*
- * What store.c (the connection, the library, the policy), store_calls.c, store_lease.c and
- * store_sweep.c (the typed calls), store_check.c and store_confirm.c share. For these files only.
+ * What store.c (the connection, the library, the policy), store_calls.c, store_lease.c,
+ * store_sweep.c and store_watch.c (the typed calls), store_check.c and store_confirm.c share. For
+ * these files only.
  */
 #ifndef TOLLGATE_STORE_INTERNAL_H
 #define TOLLGATE_STORE_INTERNAL_H
@@ -62,6 +63,9 @@ struct store {
  * again, and the call certainly did not run. */
 enum store_result store_classify(struct store *store, enum redis_result result,
                                  const struct redis_reply *reply);
+
+/* How the gate stands, from what gate.view in common/redis/gate.lua answers. */
+struct store_gate store_read_gate(const struct redis_reply *reply);
 
 /* A new connection: asks Redis how it is set up, and logs and tells what is unsafe. */
 void store_check_start(struct store *store);
@@ -153,6 +157,7 @@ struct call {
     store_reap_cb *reap;
     store_swept_cb *swept;
     store_found_cb *found;
+    store_watch_cb *watch;
     void *arg;
 };
 

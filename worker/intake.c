@@ -61,7 +61,6 @@ accept_batch(struct intake *intake, const struct store_batch *batch)
     const struct intake_parts *parts = &intake->parts;
     int64_t asked_boot_ms = intake->asked_boot_ms;
     intake->asked_boot_ms = 0;
-    metrics_set(parts->metrics, WORKER_WAITING, batch->left);
     intake->empty = batch->left == 0;
     if (batch->next_due_ms >= 0) {
         set_due(intake, batch->next_due_ms);

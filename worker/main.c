@@ -22,6 +22,7 @@
 #include "worker/lease.h"
 #include "worker/settle.h"
 #include "worker/sweep.h"
+#include "worker/watch.h"
 #include "worker/worker_metrics.h"
 
 #define POLICY_BYTES (64 * 1024)
@@ -40,6 +41,7 @@ struct worker {
     struct janitor *janitor;
     struct intake *intake;
     struct sweep *sweep;
+    struct watch *watch;
     bool worked; /* was ready once: from then on a wrong policy file stops nothing */
     bool failed; /* stopped because it cannot work: exit status 1 */
 };
@@ -95,6 +97,7 @@ worker_on_store_ready(void *arg)
     worker->worked = true;
     janitor_store_ready(worker->janitor);
     sweep_start(worker->sweep);
+    watch_now(worker->watch);
 }
 
 static void
@@ -251,7 +254,9 @@ make_parts(struct worker *worker)
         metrics, worker->lease.worker
     };
     worker->sweep = sweep_new(&sweep_parts);
-    return worker->sweep != NULL;
+    const struct watch_parts watch_parts = { base, worker->store, worker->governor, metrics };
+    worker->watch = watch_new(&watch_parts);
+    return worker->sweep != NULL && worker->watch != NULL;
 }
 
 static bool
@@ -296,6 +301,7 @@ worker_release(struct worker *worker)
     http_client_free(worker->http);
     store_free(worker->store);
     sweep_free(worker->sweep);
+    watch_free(worker->watch);
     intake_free(worker->intake);
     janitor_free(worker->janitor);
     settler_free(worker->settler);

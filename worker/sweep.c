@@ -181,7 +181,6 @@ static void
 on_ended(struct sweep *sweep, const struct store_swept *swept)
 {
     metrics_add(sweep->parts.metrics, WORKER_SWEEPS, 1);
-    metrics_set(sweep->parts.metrics, WORKER_DRIFT, swept->number);
     for (size_t i = 0; i < swept->news_count; i++) {
         char id[BOOKING_ID_SIZE];
         size_t length = strcspn(swept->news[i], " ");

@@ -17,6 +17,7 @@
 --   state decision reason cost policy balance_before decided_ms settled_ms
 --   held, charged          credits that this booking holds or has captured now
 --   place                  queue, active, retry, dead or none (see queue)
+--   queued_ms              when it came into the queue last
 --   token                  <worker>/<take number> of the newest take; every later step presents it
 --   takes attempts         times taken; times it failed and was counted
 --   taken_ms               when it was taken last
@@ -55,7 +56,7 @@ local NUMERIC = {
   'schema', 'start', 'end', 'first_ms', 'occurrences', 'deferred', 'events', 'received_ms', 'cost', 'held', 'charged',
   'decided_ms', 'settled_ms', 'taken_ms', 'act_ms', 'busy_until_ms', 'deaths', 'solo_deaths', 'takes', 'attempts',
   'requested_ms', 'created_ms', 'rescheduled_ms', 'payment_ms', 'cancelled_ms', 'cancelled_received_ms',
-  'rejected_ms', 'requeued_ms', 'found_ms',
+  'rejected_ms', 'requeued_ms', 'found_ms', 'queued_ms',
 }
 
 local OPEN = { waiting = true, accepting = true, rejecting = true }

@@ -104,6 +104,7 @@ redis.register_function({ function_name = 'tollgate_pause', callback = operate.p
 redis.register_function({ function_name = 'tollgate_resume', callback = operate.resume, flags = { 'allow-oom' } })
 redis.register_function({ function_name = 'tollgate_requeue', callback = operate.requeue, flags = { 'allow-oom' } })
 redis.register_function({ function_name = 'tollgate_discard', callback = operate.discard, flags = { 'allow-oom' } })
+redis.register_function({ function_name = 'tollgate_watch', callback = watch, flags = { 'allow-oom' } })
 redis.register_function('tollgate_policy', install_policy)
 redis.register_function({ function_name = 'tollgate_policy_check', callback = check_policy, flags = { 'no-writes' } })
 redis.register_function({ function_name = 'tollgate_policy_try', callback = try_policy, flags = { 'no-writes' } })

@@ -20,6 +20,8 @@
 --   sweep        what no webhook told
 --   book         what an operator does to an account
 --   operate      what an operator does to the queue: pause, resume, requeue, discard
+--   audit        whether the ledgers are in order, some accounts at a time
+--   overview     how everything stands, in numbers for who watches
 --   functions    registers everything
 --
 -- Rules for all of them:
@@ -126,6 +128,31 @@ local function hash_get(key)
     return nil
   end
   return pairs_of(flat)
+end
+
+-- Remembers in a hash of at most `most` fields what is wrong with `name`, or that nothing is any more (text
+-- nil). Answers whether it is news.
+local function note_wrong(key, name, text, most)
+  local known = redis.call('HGET', key, name)
+  if not text then
+    redis.call('HDEL', key, name)
+    return false
+  elseif known == text or (not known and redis.call('HLEN', key) >= most) then
+    return false
+  end
+  redis.call('HSET', key, name, text)
+  return true
+end
+
+-- One page of the keys that begin with `prefix`, of `count` that are looked through. Answers the next cursor
+-- ('0': that was the last page) and how the keys go on.
+local function scan(prefix, cursor, count)
+  local page = redis.call('SCAN', cursor, 'MATCH', prefix:gsub('[*?%[%]\\]', '\\%0') .. '*', 'COUNT', count)
+  local names = {}
+  for i, key in ipairs(page[2]) do
+    names[i] = key:sub(#prefix + 1)
+  end
+  return page[1], names
 end
 
 -- Counters that survive restarts are gathered in a table and written once per call.

@@ -132,17 +132,6 @@ function leases.is_over(ns, worker, now)
   return redis.call('EXISTS', ns .. 'active:' .. worker) == 1
 end
 
--- Looks on through the keys. Answers the next cursor and whose lists it found.
-function leases.scan(ns, cursor)
-  local pattern = ns:gsub('[*?%[%]\\]', '\\%0') .. 'active:*'
-  local page = redis.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', leases.SCANNED)
-  local workers = {}
-  for i, key in ipairs(page[2]) do
-    workers[i] = key:sub(#ns + #'active:' + 1)
-  end
-  return page[1], workers
-end
-
 -- Who may be dead: whose lease is over, whose list was found, and who was suspected before.
 function leases.candidates(ns, sweep, found)
   local seen = hash_get(ns .. 'suspects') or {}
@@ -258,7 +247,7 @@ local function reap(keys, args)
   end
   redis.call('SET', ns .. 'sweeping', sweep.epoch, 'PX', leases.SILENT_MS)
 
-  local next_cursor, found = leases.scan(ns, args[7])
+  local next_cursor, found = scan(ns .. 'active:', args[7], leases.SCANNED)
   local dead = leases.sight(ns, sweep, found)
   if connected_ms < math.max(lease_ms, leases.PATIENCE_MS) then
     return { 'swept', next_cursor, {}, {}, 0 }

@@ -17,6 +17,13 @@ function queue.leave(ns, id, b)
   end
 end
 
+-- Puts a name that is nowhere into the queue: last in line (LPUSH), or next (RPUSH).
+function queue.push(ns, id, b, command)
+  redis.call(command, ns .. 'queue', id)
+  booking.set(b, 'place', 'queue')
+  booking.set(b, 'queued_ms', now_ms())
+end
+
 -- Makes sure that somebody will look at the booking (again).
 function queue.add(ns, id, b)
   if b.place == 'queue' then
@@ -30,8 +37,7 @@ function queue.add(ns, id, b)
     booking.survived(b)
   end
   queue.leave(ns, id, b)
-  redis.call('LPUSH', ns .. 'queue', id)
-  booking.set(b, 'place', 'queue')
+  queue.push(ns, id, b, 'LPUSH')
 end
 
 -- Takes a booking out of a worker's hands. Named again meanwhile, it goes back into the queue
@@ -43,7 +49,8 @@ function queue.put_down(ns, id, b, place, score_ms)
     place = booking.needs_attention(b) and 'queue' or place
   end
   if place == 'queue' then
-    redis.call('LPUSH', ns .. 'queue', id)
+    queue.push(ns, id, b, 'LPUSH')
+    return place
   elseif place == 'retry' or place == 'dead' then
     redis.call('ZADD', ns .. place, integer(score_ms), id)
   end
@@ -54,7 +61,7 @@ end
 -- Names a booking that waits in `retry` for another one. Its record is not loaded: a take may have it.
 function queue.wake(ns, id)
   if redis.call('ZREM', ns .. 'retry', id) == 1 then
-    redis.call('HSET', ns .. 'booking:' .. id, 'place', 'queue')
+    redis.call('HSET', ns .. 'booking:' .. id, 'place', 'queue', 'queued_ms', integer(now_ms()))
     redis.call('LPUSH', ns .. 'queue', id)
   end
 end
@@ -62,8 +69,7 @@ end
 -- Hands a booking back undone: it is the next to be taken, and whoever takes it sees all the news.
 function queue.give_back(ns, id, b)
   queue.leave(ns, id, b)
-  redis.call('RPUSH', ns .. 'queue', id)
-  booking.set(b, 'place', 'queue')
+  queue.push(ns, id, b, 'RPUSH')
   booking.set(b, 'again', '0')
 end
 

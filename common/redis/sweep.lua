@@ -30,15 +30,9 @@ local LEDGER_READ = 1000
 
 -- Remembers what does not fit, or that it fits again (text nil). Answers whether it is news.
 local function note_drift(ns, id, text, counts)
-  local key = ns .. 'drift'
-  local known = redis.call('HGET', key, id)
-  if not text then
-    redis.call('HDEL', key, id)
-    return false
-  elseif known == text or (not known and redis.call('HLEN', key) >= DRIFT_KEPT) then
+  if not note_wrong(ns .. 'drift', id, text, DRIFT_KEPT) then
     return false
   end
-  redis.call('HSET', key, id, text)
   redis.call('LPUSH', ns .. 'drift_news', id .. ' ' .. text)
   redis.call('LTRIM', ns .. 'drift_news', 0, DRIFT_NEWS - 1)
   stats_add(counts, 'drift')
@@ -94,8 +88,7 @@ local function order_look(ns, id, b, now, keep_ms)
     was = 'dead ' .. integer(redis.call('ZSCORE', ns .. 'dead', id) or now)
   end
   queue.leave(ns, id, b)
-  redis.call('LPUSH', ns .. 'queue', id)
-  booking.set(b, 'place', 'queue')
+  queue.push(ns, id, b, 'LPUSH')
   booking.set(b, 'check', was)
   booking.save(ns, id, b, now, keep_ms)
 end

@@ -76,6 +76,23 @@ class Sweep(NamedTuple):
     more: bool
 
 
+class Watched(NamedTuple):
+    """What tollgate_watch answered; ages in seconds."""
+
+    gate: List[str]
+    waiting: int
+    waiting_age: int
+    paused: int
+    retries: int
+    retry_age: int
+    dead: int
+    workers: int
+    drift: int
+    unbalanced: int
+    audit_age: int  # -1: not all accounts were looked at yet
+    news: Dict[str, str]  # account -> what is wrong with it
+
+
 class Batch(NamedTuple):
     left: int
     next_due: int
@@ -215,6 +232,19 @@ class Library:
     def sweep(self, step: str, worker: str = "w", interval_ms: int = 1000, lease_ms: int = 10000, **gate: Any) -> List[str]:
         flat = [part for pair in gate.items() for part in pair]
         return self.call("sweep", worker, step, interval_ms, lease_ms, KEEP_MS, *flat)
+
+    def watch(self, **gate: Any) -> Watched:
+        flat = [part for pair in gate.items() for part in pair]
+        gate_view, numbers, news = self.call("watch", *flat)
+        return Watched(gate_view, *numbers, dict(zip(news[::2], news[1::2])))
+
+    def audit(self) -> Dict[str, str]:
+        """All accounts are looked at once. Answers what is wrong."""
+        self.client.delete(self.key("audit"))
+        while not self.client.hexists(self.key("audit"), "done_ms"):
+            self.client.hdel(self.key("audit"), "next_ms")
+            self.watch()
+        return self.client.hgetall(self.key("unbalanced"))
 
     def install(self, text: str, source: str = "file") -> List[str]:
         return self.call("policy", text, source)

@@ -170,7 +170,7 @@ def test_a_look_that_sees_what_we_know_leaves_no_trace(library):
     assert (job.goal, job.fresh) == ("look", False)
     assert library.settle(job, "accepted") == ["checked"]
     after = library.booking()
-    assert {name for name in after if after[name] != before.get(name)} <= {"check", "takes", "taken_ms", "token"}
+    assert {name for name in after if after[name] != before.get(name)} <= {"check", "takes", "queued_ms", "taken_ms", "token"}
     assert library.purses() == (4, 0, 1) and library.client.hlen(library.key("drift")) == 0
 
 

@@ -1,6 +1,5 @@
 """The programs of the demo, on free ports in a folder of their own: starting, asking, ending them."""
 
-import json
 import os
 import re
 import secrets
@@ -8,59 +7,14 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any, Callable, TypeVar
+
+from asking import Asking
+from waiting import Trouble, wait_for
 
 ROOT = Path(__file__).resolve().parents[3]
 BUILD = ROOT / "build" / "release"
 END_SECONDS = 15  # the programs finish what is in flight within 10
-
-T = TypeVar("T")
-
-
-class Trouble(Exception):
-    """Something went wrong; the text is for people."""
-
-
-class Stopped(Exception):
-    """Somebody wants the demo to end."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
-# Signals are noted when they come and heeded where we wait, so that nothing is half started.
-caught: list[int] = []
-
-
-def note_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-            continue  # nohup
-        signal.signal(number, lambda number, frame: caught.append(number))
-
-
-def wait_for(condition: Callable[[], T], seconds: float, what: str) -> T:
-    """Asks until the answer is true, and returns it."""
-    deadline = time.monotonic() + seconds
-    while True:
-        if caught:
-            raise Stopped(caught[0])
-        answer = condition()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise Trouble(f"waited {seconds:g} s in vain for {what}")
-        time.sleep(0.01)
-
-
-def pause(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    wait_for(lambda: time.monotonic() >= end, seconds + 60, "the time to pass")
 
 
 def free_port() -> int:
@@ -108,18 +62,16 @@ class Program:
         return self.log.read_text(errors="replace").splitlines()[-lines:]
 
 
-class Town:
+class Town(Asking):
     """A private Redis, one ingest, a fake Cal.com and workers. Use with `with`: it leaves nothing."""
 
     def __init__(self) -> None:
+        super().__init__("127.0.0.1", 0, "", "cal_" + secrets.token_hex(16))
         self.home = tempfile.TemporaryDirectory(prefix="tollgate-demo-")
         self.folder = Path(self.home.name)
         self.programs: list[Program] = []
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self.secret = secrets.token_hex(16)
-        self.api_key = "cal_" + secrets.token_hex(16)
-        self.redis_port = 0
-        self.webhook_url = self.calcom_url = ""
+        self.webhook_url = ""
         self.admin: dict[str, str] = {}  # program → URL
 
     def __enter__(self) -> "Town":
@@ -198,34 +150,3 @@ class Town:
                 return False
         wait_for(is_ready, 20, f"{name} to be ready")
         return daemon
-
-    # ---- Asking ----
-
-    def _cli(self, *arguments: str) -> list[str]:
-        return ["redis-cli", "-h", "127.0.0.1", "-p", str(self.redis_port), *arguments]
-
-    def redis(self, *arguments: str) -> list[str]:
-        """A command's answer, line by line."""
-        answer = subprocess.run(self._cli("-e", *arguments), capture_output=True, text=True,
-                                stdin=subprocess.DEVNULL, start_new_session=True)
-        if answer.returncode != 0:
-            raise Trouble(f"redis-cli {' '.join(arguments)}: {answer.stdout}{answer.stderr}".strip())
-        return answer.stdout.splitlines()
-
-    def redis_hash(self, key: str) -> dict[str, str]:
-        lines = self.redis("HGETALL", key)
-        return dict(zip(lines[::2], lines[1::2]))
-
-    def calcom(self, method: str, path: str, body: object = None) -> Any:
-        request = urllib.request.Request(self.calcom_url + path, method=method, headers={
-            "Authorization": f"Bearer {self.api_key}", "cal-api-version": "2024-08-13",
-            "Content-Type": "application/json"})
-        if body is not None:
-            request.data = json.dumps(body).encode()
-        try:
-            with self.opener.open(request, timeout=30) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise Trouble(f"Cal.com: {method} {path}: {error.code} {error.read().decode()}") from None
-        except OSError as error:
-            raise Trouble(f"Cal.com: {method} {path}: {error}") from None

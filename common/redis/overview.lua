@@ -1,0 +1,32 @@
+-- How everything stands, in numbers: every worker asks every few seconds, and shows them as metrics. All show
+-- the same, and nothing here takes longer when more bookings wait.
+
+-- For how long (s) the next one of the queue has waited in it. A name that was pushed by hand tells no time.
+local function queue_age(ns, now)
+  local id = redis.call('LINDEX', ns .. 'queue', -1)
+  local since = id and redis.pcall('HMGET', ns .. 'booking:' .. id, 'queued_ms', 'received_ms') or {}
+  return math.max(0, now - (tonumber(since[1] or since[2]) or now)) / 1000
+end
+
+-- For how long (s) the first of those that are to be tried again has been due.
+local function retry_age(ns, now)
+  local first = redis.call('ZRANGE', ns .. 'retry', 0, 0, 'WITHSCORES')
+  return math.max(0, now - (tonumber(first[2]) or now)) / 1000
+end
+
+-- ARGV: option, value, … (see gate.load). Goes on with the audit.
+-- Answers {gate (see gate.view), {number, …}, {account, what is wrong with it, …: what is news of that}}. The
+-- numbers are in the order of enum store_overview in common/store.h.
+local function watch(keys, args)
+  local ns, now = namespace(keys), now_ms()
+  local g = gate.load(ns, pairs_of(args), now)
+  local news = audit.go_on(ns, now)
+  local audited_ms = tonumber(redis.call('HGET', ns .. 'audit', 'done_ms'))
+  local numbers = {
+    redis.call('LLEN', ns .. 'queue'), queue_age(ns, now), queue.is_paused(ns) and 1 or 0,
+    redis.call('ZCARD', ns .. 'retry'), retry_age(ns, now), redis.call('ZCARD', ns .. 'dead'),
+    redis.call('ZCOUNT', ns .. 'workers', integer(now), '+inf'), redis.call('HLEN', ns .. 'drift'),
+    redis.call('HLEN', ns .. 'unbalanced'), audited_ms and (now - audited_ms) / 1000 or -1,
+  }
+  return { gate.view(g), numbers, news }
+end

@@ -1,0 +1,41 @@
+"""What these tests ask for: everything of tests/integration, and `prometheus`, which watches a gate."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+
+import harness  # noqa: E402
+from prometheus import Prometheus  # noqa: E402
+
+
+@pytest.fixture
+def house(tmp_path):
+    house = harness.House(tmp_path)
+    yield house
+    complaints = house.close()
+    if complaints:
+        pytest.fail("\n".join(complaints), pytrace=False)
+
+
+@pytest.fixture
+def make_gate(house):
+    return lambda **options: harness.Gate(house, **options)
+
+
+@pytest.fixture
+def prometheus(house):
+    """prometheus(gate) → a real Prometheus that watches it by our configuration, faster."""
+    def watch(gate):
+        return house.add(Prometheus(house.room("prometheus"), gate)).wait_ready()
+    return watch
+
+
+def pytest_unconfigure(config):
+    """CI adds this line up with the other tests'."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    count = {what: len(reporter.stats.get(what, [])) for what in ("passed", "failed", "error")}
+    print(f"{count['passed']} passed, {count['failed'] + count['error']} failed")
