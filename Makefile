@@ -81,7 +81,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration packaging mutants chaos chaos-ci soak chaos-plants coverage install uninstall clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration packaging mutants chaos chaos-ci soak chaos-plants coverage install uninstall deb deb-test clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -272,7 +272,7 @@ deploy := scripts/deploy
 # What a page or a unit calls by its place.
 fill = sed -e 's|@BINDIR@|$(BINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|; s|@DOCDIR@|$(DOCDIR)|; s|@VERSION@|$(VERSION)|'
 
-install: $(programs)  ## puts programs, operator's scripts, man pages and units below $(DESTDIR)$(PREFIX)
+install: $(filter-out %/fake-calcom,$(programs))  ## puts programs, operator's scripts, man pages and units below $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR)/lib/tollgate $(LIBDIR)/lib/policy $(DOCDIR)/examples $(UNITDIR) \
 	    $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d $(MANDIR)/man1 $(MANDIR)/man8)
 	install -m 755 $(BUILD)/tollgate-ingest $(BUILD)/tollgate-worker $(DESTDIR)$(BINDIR)
@@ -298,6 +298,24 @@ uninstall:  ## removes what install put there, but for the settings
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/tollgate-,ingest worker $(OPERATORS)) $(DESTDIR)$(MANDIR)/man[18]/tollgate-*.[18] \
 	    $(addprefix $(DESTDIR)$(UNITDIR)/,$(units)) $(addsuffix .d/tollgate.conf,$(addprefix $(DESTDIR)$(PREFIX)/lib/,sysusers tmpfiles))
 	rm -rf $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
+
+# The package's version says for which release it is built: another one has other libraries. One from
+# a newer release is the newer version. The time is the last commit's, so that a second build is the same.
+deb_release = $(shell . /etc/os-release && echo "~$$ID$${VERSION_ID:-0}" | sed 's/debian/deb/')
+deb_tree = build/deb/tollgate-$(VERSION)
+
+deb:  ## a Debian package for this release, in build/deb
+	@$(call need,dh,debhelper)
+	$(Q)rm -rf build/deb && mkdir -p $(deb_tree)
+	$(Q)cp -a Makefile README.md LICENSE common ingest worker scripts $(deploy)/debian $(deb_tree)
+	$(Q)sed -n '5,$$ { s/^$$/./; s/^/ /; p }' LICENSE >>$(deb_tree)/debian/copyright
+	$(Q)when=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)} && \
+	    printf 'tollgate (%s) unstable; urgency=medium\n\n  * Version %s.\n\n -- %s  %s\n' '$(VERSION)$(deb_release)' '$(VERSION)' \
+	    'The Tollgate authors <tollgate@example.org>' "$$(date -uRd @$$when)" >$(deb_tree)/debian/changelog
+	cd $(deb_tree) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage --no-sign -b
+
+deb-test:  ## builds the package for each Debian release, and uses it there under systemd (Docker; some minutes)
+	@$(PYTHON) -m pytest -q tests/packaging/debian.py $(PYTEST_ARGS)
 
 clean:  ## removes build/
 	rm -rf build
