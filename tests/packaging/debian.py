@@ -3,11 +3,13 @@ is for, under a systemd of its own. Not among the tests of `make packaging`: it 
 mirror and some minutes.
 """
 
+import hmac
 import io
 import json
 import re
 import subprocess
 import tarfile
+import warnings
 
 import pytest
 
@@ -188,20 +190,46 @@ def spools(machine):
     machine.until(f"curl -s '{FAKE}/control/bookings?id={booked['id']}' | grep -q ACCEPTED", "the spooled booking's yes")
 
 
-def reloads_and_takes_credentials(machine):
-    machine.sh("systemctl reload tollgate-ingest tollgate-worker@1")
-    assert machine.process("tollgate-ingest") > 0 and machine.process("tollgate-worker@1") > 0
-    for unit, file, name, value in (("tollgate-ingest", "webhook-secret", "ingest", harness.SECRET),
-                                    ("tollgate-worker@", "calcom-api-key", "worker", harness.API_KEY)):
-        machine.sh(f"(umask 077; echo {value} >/etc/tollgate/{file}); mkdir -p /etc/systemd/system/{unit}.service.d; "
-                   f"cp /usr/share/doc/tollgate/examples/credentials-{name}.conf /etc/systemd/system/{unit}.service.d/credentials.conf")
-    machine.set(WEBHOOK_SECRET="", CALCOM_API_KEY="")
-    machine.sh("systemctl daemon-reload && systemctl restart tollgate.target")
-    machine.until("curl -sf 127.0.0.1:9464/readyz && curl -sf 127.0.0.1:9465/readyz", "a start with credentials")
+def is_up(machine):
+    machine.until("curl -sf 127.0.0.1:9464/readyz && curl -sf 127.0.0.1:9465/readyz", "a start")
     for unit in ("tollgate-ingest", "tollgate-worker@1"):
         environment = machine.sh(f"cat /proc/{machine.process(unit)}/environ")
         assert harness.SECRET not in environment and harness.API_KEY not in environment
     book(machine)
+
+
+SECRETS = [("WEBHOOK_SECRET", "webhook-secret", harness.SECRET), ("CALCOM_API_KEY", "calcom-api-key", harness.API_KEY)]
+
+
+def takes_secrets_from_files(machine):
+    """Which the group may read, and a reload reads anew."""
+    for name, file, value in SECRETS:
+        machine.sh(f"umask 077; echo {value} >/etc/tollgate/{file}; chgrp tollgate /etc/tollgate/{file}; "
+                   f"chmod 640 /etc/tollgate/{file}; sed -i 's|^{name}=.*|{name}_FILE=/etc/tollgate/{file}|' /etc/tollgate/tollgate.env")
+    machine.sh("systemctl restart tollgate.target")
+    is_up(machine)
+    before = machine.process("tollgate-ingest")
+    machine.sh(f"echo another,{harness.SECRET} >/etc/tollgate/webhook-secret; systemctl reload tollgate-ingest tollgate-worker@1")
+    signature = hmac.new(b"another", b"{}", "sha256").hexdigest()
+    machine.until(f"curl -s -o /dev/null -w '%{{http_code}}' 127.0.0.1:8080/webhook -H 'X-Cal-Signature-256: {signature}' "
+                  "-d '{}' | grep -q 400", "the new secret")
+    assert machine.process("tollgate-ingest") == before
+
+
+def takes_credentials(machine):
+    """Root's files; not where this engine's containers cannot hand out any credential, whatever the unit."""
+    machine.sh("chown root:root /etc/tollgate/webhook-secret /etc/tollgate/calcom-api-key")
+    machine.sh("chmod 600 /etc/tollgate/webhook-secret /etc/tollgate/calcom-api-key; sed -i '/_FILE=/d' /etc/tollgate/tollgate.env")
+    for unit, name in (("tollgate-ingest.service", "ingest"), ("tollgate-worker@.service", "worker")):
+        machine.sh(f"mkdir -p /etc/systemd/system/{unit}.d && cp /usr/share/doc/tollgate/examples/credentials-{name}.conf "
+                   f"/etc/systemd/system/{unit}.d/credentials.conf")
+    machine.sh("systemctl daemon-reload && systemctl restart tollgate.target")
+    is_up(machine)
+
+
+def can_hand_out_credentials(machine):
+    return machine.try_sh("systemd-run --quiet --wait --pipe --property User=redis --property LoadCredential=it:/etc/shadow "
+                          "sh -c 'cat $CREDENTIALS_DIRECTORY/it'").returncode == 0
 
 
 def is_upgraded(machine):
@@ -216,8 +244,8 @@ def is_upgraded(machine):
 def is_removed(machine):
     machine.sh("dpkg --remove tollgate")
     assert machine.sh("systemctl list-units --plain --no-legend --state=active 'tollgate-*.service'") == ""
-    assert machine.try_sh("pgrep -f /usr/bin/tollgate-").stdout == ""
-    machine.sh("rm -rf /etc/tollgate/webhook-secret /etc/tollgate/calcom-api-key && dpkg --purge tollgate")
+    assert machine.try_sh("pgrep -x 'tollgate-.*'").stdout == ""
+    machine.sh("rm /etc/tollgate/webhook-secret /etc/tollgate/calcom-api-key && dpkg --purge tollgate")
     assert machine.sh("ls -d /etc/tollgate /usr/lib/tollgate /usr/bin/tollgate-* "
                       "/etc/systemd/system/multi-user.target.wants/tollgate-* 2>/dev/null || true") == ""
 
@@ -228,6 +256,10 @@ def test_a_hosts_life(machine):
     settles_bookings(machine)
     is_confined(machine)
     spools(machine)
-    reloads_and_takes_credentials(machine)
+    takes_secrets_from_files(machine)
+    if can_hand_out_credentials(machine):
+        takes_credentials(machine)
+    else:
+        warnings.warn("systemd cannot hand out credentials in this engine's containers: not tried")
     is_upgraded(machine)
     is_removed(machine)
