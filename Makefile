@@ -83,7 +83,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration monitoring mutants chaos chaos-ci soak chaos-plants coverage install clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration monitoring packaging mutants chaos chaos-ci soak chaos-plants coverage install uninstall deb deb-test clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -156,6 +156,10 @@ integration: $(programs)  ## the integration tests (pytest, a Redis of their own
 monitoring: $(programs)  ## what watches it: metrics, alert rules (each fires by a real fault and ends), dashboard
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
 	    $(PYTHON) -m pytest -q $(PYTEST_JOBS) tests/monitoring $(PYTEST_ARGS)
+
+packaging: $(programs)  ## tests of what is installed: make install, units, man pages, manifests
+	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
+	    $(PYTHON) -m pytest -q tests/packaging $(PYTEST_ARGS)
 
 ## ROWS=twins…       the rows of real life that `make mutants` takes (tests/mutants/real_life.py); none: all
 ROWS ?=
@@ -260,10 +264,64 @@ lint-space:
 
 # ---- The rest ----
 
-install: $(programs)  ## puts programs and README below $(DESTDIR)$(PREFIX)
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/doc/tollgate
-	install -m 755 $(BUILD)/tollgate-ingest $(BUILD)/tollgate-worker $(DESTDIR)$(PREFIX)/bin
-	install -m 644 README.md $(DESTDIR)$(PREFIX)/share/doc/tollgate
+OPERATORS = credit explain policy queue
+BINDIR = $(PREFIX)/bin
+# The operator's scripts and what they share; bin/ has links to them.
+LIBDIR = $(PREFIX)/lib/tollgate
+DOCDIR = $(PREFIX)/share/doc/tollgate
+MANDIR = $(PREFIX)/share/man
+SYSCONFDIR ?= /etc
+# Where systemd looks for units beside its own: so under /usr/local as well.
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+units := tollgate-ingest.service tollgate-worker@.service tollgate.target
+deploy := scripts/deploy
+# What a page or a unit calls by its place.
+fill = sed -e 's|@BINDIR@|$(BINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|; s|@DOCDIR@|$(DOCDIR)|; s|@VERSION@|$(VERSION)|'
+
+install: $(filter-out %/fake-calcom,$(programs))  ## puts programs, operator's scripts, man pages and units below $(DESTDIR)$(PREFIX)
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR)/lib/tollgate $(LIBDIR)/lib/policy $(DOCDIR)/examples $(UNITDIR) \
+	    $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d $(MANDIR)/man1 $(MANDIR)/man8)
+	install -m 755 $(BUILD)/tollgate-ingest $(BUILD)/tollgate-worker $(DESTDIR)$(BINDIR)
+	install -m 755 $(addprefix scripts/,$(OPERATORS)) $(DESTDIR)$(LIBDIR)
+	install -m 644 scripts/lib/tollgate/*.py $(DESTDIR)$(LIBDIR)/lib/tollgate
+	install -m 644 scripts/lib/policy/*.py $(DESTDIR)$(LIBDIR)/lib/policy
+	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
+	install -m 644 common/redis/examples/*.lua $(deploy)/systemd/credentials-*.conf $(DESTDIR)$(DOCDIR)/examples
+	$(Q)set -e; for script in $(OPERATORS); do ln -sf ../lib/tollgate/$$script $(DESTDIR)$(BINDIR)/tollgate-$$script; \
+	    $(fill) $(deploy)/man/tollgate-$$script.1 >$(DESTDIR)$(MANDIR)/man1/tollgate-$$script.1; done
+	$(Q)set -e; for program in ingest worker; do $(BUILD)/tollgate-$$program --help=markdown | \
+	    awk -v program=$$program -f $(deploy)/man/settings.awk >$(BUILD)/settings.roff; \
+	    $(fill) -e '/^@SETTINGS@/{r $(BUILD)/settings.roff' -e 'd}' $(deploy)/man/tollgate-$$program.8.in \
+	    >$(DESTDIR)$(MANDIR)/man8/tollgate-$$program.8; done
+	$(Q)set -e; for unit in $(units); do $(fill) $(deploy)/systemd/$$unit >$(DESTDIR)$(UNITDIR)/$$unit; done
+	install -m 644 $(deploy)/systemd/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/tollgate.conf
+	$(Q)$(fill) $(deploy)/systemd/tmpfiles.conf >$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tollgate.conf
+	install -d -m 750 $(DESTDIR)$(SYSCONFDIR)/tollgate
+	[ -e $(DESTDIR)$(SYSCONFDIR)/tollgate/tollgate.env ] || \
+	    install -m 640 $(deploy)/systemd/tollgate.env $(DESTDIR)$(SYSCONFDIR)/tollgate
+
+uninstall:  ## removes what install put there, but for the settings
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/tollgate-,ingest worker $(OPERATORS)) $(DESTDIR)$(MANDIR)/man[18]/tollgate-*.[18] \
+	    $(addprefix $(DESTDIR)$(UNITDIR)/,$(units)) $(addsuffix .d/tollgate.conf,$(addprefix $(DESTDIR)$(PREFIX)/lib/,sysusers tmpfiles))
+	rm -rf $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
+
+# The package's version says for which release it is built: another one has other libraries. One from
+# a newer release is the newer version. The time is the last commit's, so that a second build is the same.
+deb_release = $(shell . /etc/os-release && echo "~$$ID$${VERSION_ID:-0}" | sed 's/debian/deb/')
+deb_tree = build/deb/tollgate-$(VERSION)
+
+deb:  ## a Debian package for this release, in build/deb
+	@$(call need,dh,debhelper)
+	$(Q)rm -rf build/deb && mkdir -p $(deb_tree)
+	$(Q)cp -a Makefile README.md LICENSE common ingest worker scripts $(deploy)/debian $(deb_tree)
+	$(Q)sed -n '5,$$ { s/^$$/./; s/^/ /; p }' LICENSE >>$(deb_tree)/debian/copyright
+	$(Q)when=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || date +%s)} && \
+	    printf 'tollgate (%s) unstable; urgency=medium\n\n  * Version %s.\n\n -- %s  %s\n' '$(VERSION)$(deb_release)' '$(VERSION)' \
+	    'The Tollgate authors <tollgate@example.org>' "$$(date -uRd @$$when)" >$(deb_tree)/debian/changelog
+	cd $(deb_tree) && env -u MAKEFLAGS -u MAKELEVEL dpkg-buildpackage --no-sign -b
+
+deb-test:  ## builds the package for each Debian release, and uses it there under systemd (Docker; some minutes)
+	@$(PYTHON) -m pytest -q tests/packaging/debian.py $(PYTEST_ARGS)
 
 clean:  ## removes build/
 	rm -rf build

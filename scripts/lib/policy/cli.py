@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from policy import again, sample, texts
 from tollgate import terminal
 from tollgate.link import (
-    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of)
+    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of, script)
 
 DESCRIPTION = "The policy that decides bookings: a Lua file that returns function(booking, account, terms, now)."
 
@@ -141,7 +141,7 @@ def install(link: Link, options: argparse.Namespace) -> int:
         terminal.print_json({"sha": sha, "before": before.get("sha"), "by": by, **comparison.as_json()})
     say(f"installed {short(sha)}; every booking is decided by it from now on")
     if before and before["sha"] != sha:
-        say(f"the one before: scripts/policy show {short(before['sha'])}")
+        say(f"the one before: {script('policy')} show {short(before['sha'])}")
     return DONE
 
 
@@ -189,7 +189,9 @@ def list_all(link: Link, options: argparse.Namespace) -> int:
 # ---- The command line ----
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/policy", description=DESCRIPTION, epilog=EXAMPLES + STATUSES,
+    name = script("policy")
+    parser = argparse.ArgumentParser(prog=name, description=DESCRIPTION,
+                                     epilog=EXAMPLES.replace("scripts/policy", name) + STATUSES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     add = add_commands(parser)
     add("check", check, "load a policy in Redis without installing it").add_argument("file", metavar="FILE")

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Dict, List, NamedTuple
 
-from tollgate.link import USAGE, Link, Problem, explain
+from tollgate.link import USAGE, Link, Problem, explain, script
 
 LONGEST = 65536
 # What Redis adds to an error that Lua raised: lines of the library, which say nothing to an operator.
@@ -82,7 +82,7 @@ def find(link: Link, start: str) -> Any:
     found = [sha for sha in texts if sha.startswith(start.lower())]
     if len(found) != 1:
         raise Problem(f"{'no' if not found else 'more than one'} policy's SHA begins with {start}; "
-                      "scripts/policy list shows all")
+                      f"{script('policy')} list shows all")
     return found[0], texts[found[0]]
 
 

@@ -6,7 +6,8 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from tollgate import enrol, members, terminal, verify
 from tollgate.link import (
-    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of, normalise)
+    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of, normalise,
+    script)
 from tollgate.members import PURSES
 
 DESCRIPTION = """The members' accounts. An account is a booker's e-mail in lower case (or what
@@ -25,7 +26,7 @@ def numbers(fields: Dict[str, str]) -> Dict[str, Any]:
 
 
 def nobody(account: str) -> Problem:
-    return Problem(f"there is no account {account}; scripts/credit grant makes one")
+    return Problem(f"there is no account {account}; {script('credit')} grant makes one")
 
 
 def read_account(link: Link, account: str) -> Dict[str, Any]:
@@ -171,7 +172,7 @@ def verify_accounts(link: Link, options: argparse.Namespace) -> int:
 # ---- The command line ----
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/credit", description=DESCRIPTION, epilog=STATUSES, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog=script("credit"), description=DESCRIPTION, epilog=STATUSES, allow_abbrev=False)
     add = add_commands(parser)
     many = count_of(1000000)
     for name, act, text in (("grant", grant, "give credit; makes the account when there is none"),

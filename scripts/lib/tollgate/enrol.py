@@ -4,7 +4,7 @@ import argparse
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from tollgate import members, terminal
-from tollgate.link import DONE, PAGE, USAGE, WRONG, Link, Problem, author, explain
+from tollgate.link import DONE, PAGE, USAGE, WRONG, Link, Problem, author, explain, script
 from tollgate.members import Bad, Member
 
 DESCRIPTION = """Members out of a CSV file with a header, or a JSON list of objects. Columns: account or email;
@@ -46,7 +46,7 @@ def _with_balances(found: Sequence[Member], known: Sequence[bool]) -> Tuple[List
             good.append(member._replace(credits=int(member.had)))
         else:
             bad.append(Bad(member.line, f"{member.account} had {member.had}, which cannot be granted; leave it out, import "
-                           "it without --balances, and use scripts/credit debit --overdraw for a debt"))
+                           f"it without --balances, and use {script('credit')} debit --overdraw for a debt"))
     return good, bad
 
 

@@ -22,6 +22,8 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 
 PAGE = 1000  # commands per pipeline, names per SCAN
 
+INSTALLED = "tollgate-"  # begins a script's name where `make install` put it
+
 REFUSED = "tollgate: "  # begins what the library itself refuses
 
 
@@ -67,6 +69,13 @@ def login() -> str:
 
 
 # ---- The command line ----
+
+def script(name: str) -> str:
+    """How whoever runs this calls an operator's script: scripts/credit in the repository, tollgate-credit
+    where it is installed."""
+    return (INSTALLED if os.path.basename(sys.argv[0]).startswith(INSTALLED) else "scripts/") + name
+
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What every script understands."""
@@ -205,7 +214,7 @@ def explain(error: Exception) -> Problem:
 def run(main: Callable[[Optional[List[str]]], int]) -> None:
     """Runs a script's main and ends the process."""
     terminal.set_up()
-    name = "scripts/" + os.path.basename(sys.argv[0])
+    name = script(os.path.basename(sys.argv[0]).removeprefix(INSTALLED))
     try:
         code = main(None)
         sys.stdout.flush()

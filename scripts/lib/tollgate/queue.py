@@ -7,7 +7,8 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from tollgate import picture, places, terminal
-from tollgate.link import (DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of)
+from tollgate.link import (DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of,
+                           script)
 
 AT_ONCE = 250  # names per call of the library: Redis does nothing else meanwhile
 
@@ -157,7 +158,7 @@ def pause(link: Link, options: argparse.Namespace) -> int:
     if options.json:
         terminal.print_json({"done": answer == "paused", "paused": paused, "in_hand": in_hand})
     elif answer == "paused":
-        terminal.say("paused: webhooks are recorded, nothing is acted on until scripts/queue resume"
+        terminal.say(f"paused: webhooks are recorded, nothing is acted on until {script('queue')} resume"
                      + (f"; {in_hand} booking(s) in hand are finished" if in_hand else ""))
     else:
         terminal.say(f"nothing was changed, it is {picture.pause(paused, places.now_ms(link))}")
@@ -188,7 +189,7 @@ def note(text: str) -> str:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/queue", description=DESCRIPTION, epilog=STATUSES, allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog=script("queue"), description=DESCRIPTION, epilog=STATUSES, allow_abbrev=False)
     command = add_commands(parser)
     one = command("status", status, "how many wait, are in hand, are tried again and are dead, and why")
     one.add_argument("--quick", action="store_true", help="do not look for lists of workers that are gone")

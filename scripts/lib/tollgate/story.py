@@ -5,7 +5,7 @@ import json
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from tollgate import terminal
-from tollgate.link import DONE, STATUSES, Link, Problem, add_options
+from tollgate.link import DONE, STATUSES, Link, Problem, add_options, script
 
 EVENTS = {"requested": "requested", "created": "accepted in Cal.com (BOOKING_CREATED)",
           "rescheduled": "rescheduled in Cal.com", "payment": "a payment began", "cancelled": "cancelled in Cal.com",
@@ -130,7 +130,7 @@ def explain(link: Link, options: argparse.Namespace) -> int:
                  + (f", charged {b['charged']}" if b.get("charged", "0") != "0" else "")
                  + (f"; listed under {b['place']}" if b["place"] not in ("none", "active") else ""))
     if paused and paused[0]["until_ms"] is None and b["place"] in ("queue", "retry"):
-        terminal.say("  the queue is paused; scripts/queue resume ends that")
+        terminal.say(f"  the queue is paused; {script('queue')} resume ends that")
     if b["place"] in ("retry", "dead") and b.get("last_error"):
         terminal.say(f"  {b['last_error']}")
     return DONE
@@ -138,7 +138,7 @@ def explain(link: Link, options: argparse.Namespace) -> int:
 
 def main(arguments: Optional[List[str]]) -> int:
     parser = argparse.ArgumentParser(
-        prog="scripts/explain", description="Everything that Tollgate knows of a booking, as a story with times.",
+        prog=script("explain"), description="Everything that Tollgate knows of a booking, as a story with times.",
         epilog=STATUSES, allow_abbrev=False)
     add_options(parser)
     parser.add_argument("booking", help="its ID (48213, or 48213:<seat>), or Cal.com's uid")
