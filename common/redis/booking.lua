@@ -30,6 +30,8 @@
 --   seat                   Cal.com's ID of the seat, where the webhook told one
 --   successor              the booking that replaces this one in Cal.com (it was rescheduled)
 --   revived                1: Cal.com has it accepted, though it was rescheduled; it is to be cancelled there
+--   doubt                  1: accepted, and of a cancel that is no newer than that yes we heard later: it is to be
+--                          looked at, for Cal.com tells of a cancel before it cancels
 --   slot_of                the first of several requests by one click, of which this is a later one
 --   occurrences            how many bookings the series has that this one belongs to
 --   series                 Cal.com's name of that series once it was looked up; '-': it has none
@@ -194,7 +196,7 @@ end
 -- The same of an accepted booking, where a newer BOOKING_CREATED is the host's last word.
 function booking.is_withdrawn_for_good(b)
   local withdrawn_ms = math.max(b.cancelled_ms or 0, b.rejected_ms or 0)
-  return withdrawn_ms > 0 and withdrawn_ms >= (b.created_ms or 0)
+  return withdrawn_ms > (b.created_ms or 0)
 end
 
 -- A final "no", and a BOOKING_CREATED newer than any word of Cal.com's about it: the host's late yes,
@@ -226,7 +228,7 @@ function booking.needs_attention(b)
   elseif OPEN[b.state] then
     return true
   elseif b.state == 'accepted' then
-    return booking.is_withdrawn_for_good(b)
+    return booking.is_withdrawn_for_good(b) or b.doubt == '1'
   end
   return b.revived == '1' or is_resurrected(b)
 end

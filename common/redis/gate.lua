@@ -393,14 +393,15 @@ end
 
 -- How many calls the sweep may make now, and when none why and for how long (ms) not. While bookings
 -- wait, none; else at most a quarter of the window, of what they leave, and a tenth stays free for them.
-function gate.share_left(g, ns, now)
+-- An outage ends with a probe, and bookings may not come for hours: a call of the sweep is one (`probes`).
+function gate.share_left(g, ns, now, probes)
   if redis.call('LLEN', ns .. 'queue') > 0 or redis.call('ZCOUNT', ns .. 'retry', '-inf', integer(now)) > 0 then
     return 0, 'bookings', SHARE_WAIT_MS
   elseif not g then
     return math.huge
   end
   local cause, wait_ms = shut(g)
-  if cause then
+  if cause and not (probes and cause == 'failures' and wait_ms == 0) then
     return 0, cause, math.max(SHARE_WAIT_MS, wait_ms)
   end
   local pieces, why, ms = left(g, 1)
@@ -423,9 +424,11 @@ end
 
 -- Reserves a call of the sweep. Answers nil when it may go out, else for how long (ms) it may not, and why.
 function gate.call_of_sweep(g, ns, worker, now)
-  local pieces, why, ms = gate.share_left(g, ns, now)
+  local pieces, why, ms = gate.share_left(g, ns, now, true)
   if pieces < 1 then
     return ms, why
+  elseif g and g.cause ~= '' then
+    lease_probe(g, worker)
   end
   local wait_ms, because = gate.call(g, worker, 'sweep')
   if not wait_ms then

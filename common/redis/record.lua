@@ -86,6 +86,9 @@ local function record_one(ns, id, event, fields, keep_ms, counts)
   if not booking.merge(b, kind, created_ms, event.received_ms, fields) then
     return 'known'
   end
+  if b.state == 'accepted' and (kind == 'cancelled' or kind == 'rejected') and not booking.is_withdrawn_for_good(b) then
+    booking.set(b, 'doubt', '1')
+  end
   if b.changes.seat then
     local gone_ms =
       seats.note(ns, id, created_ms, fields, booking.kept_until(b['end'] or b.start, now, keep_ms))

@@ -87,7 +87,10 @@ end
 
 -- The movement that a rule asks for, as {kind, amount}; nil when nothing is to be moved.
 local function movement_of(ns, b, rule)
-  local amount = rule.move == 'waive' and b.cost or b.held
+  local amount = b.held
+  if rule.move == 'waive' then
+    amount = math.max(0, (b.cost or 0) - (b.charged or 0)) -- it may have been cancelled too late for a refund
+  end
   if not rule.move or not b.account or not amount or (rule.move == 'release' and has_heir(ns, b)) then
     return nil
   elseif amount == 0 and not (rule.move == 'capture' and uncovered(b) > 0) then

@@ -106,7 +106,7 @@ local function missed(ns, b, outcome, told, now)
     return nil, redis.call('EXISTS', ns .. 'uid:' .. told.rescheduled_to) == 0
       and 'rescheduled in Cal.com to ' .. told.rescheduled_to .. ', which is unknown here' or nil
   elseif outcome == 'cancelled' or outcome == 'rejected' then
-    local ms = math.max(b.created_ms or 0, math.min(tonumber(told.changed_ms) or now, now))
+    local ms = math.max((b.created_ms or 0) + 1, math.min(tonumber(told.changed_ms) or now, now))
     return { kind = outcome, ms = ms, fields = { cancelled_by = told.cancelled_by } }
   end
 end

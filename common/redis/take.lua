@@ -13,7 +13,10 @@ function PLAN.accepted(batch, id, b)
   end
   local replaced = heir and booking.stands_alone(heir)
   if not replaced and not booking.is_withdrawn_for_good(b) then
-    return nil
+    return b.doubt == '1' and function()
+      booking.set(b, 'doubt', '0')
+      booking.set(b, 'check', 'none')
+    end or nil
   elseif batch.observe then
     return decide.leave_be(batch, id, b)
   end

@@ -410,6 +410,44 @@ def test_a_yes_after_our_no_stays(library):
     assert library.found(1, "accepted") == ["fine"] and len(library.movements()) == 1
 
 
+@pytest.mark.parametrize("later_by_ms", [0, 700])
+@pytest.mark.parametrize("outcome, state, purses", [("accepted", "accepted", (4, 0, 1)), ("cancelled", "cancelled", (5, 0, 0))])
+def test_a_cancel_that_is_told_late_is_looked_at(library, later_by_ms, outcome, state, purses):
+    """Cal.com told of it before it did it, and our confirm came between."""
+    accepted(library)
+    created = now_ms() - 2000
+    library.record(1, "created", created=created)
+    assert library.record(1, "cancelled", created=created - later_by_ms) == "queued"
+    job = library.take_one()
+    assert (job.goal, job.fresh) == ("look", 0)
+    assert library.settle(job, outcome) == ["checked"]
+    assert library.take().jobs == [] == library.take().jobs
+    assert library.state() == state and library.purses() == purses
+    assert library.record(1, "cancelled", created=created - later_by_ms) == "known"
+
+
+def test_a_cancel_that_is_told_late_while_it_is_in_hand_is_looked_at(library):
+    accepted(library)
+    created = now_ms() - 2000
+    library.record(1, "created", created=created)
+    job, = checked(library)
+    library.record(1, "cancelled", created=created - 1)
+    assert library.settle(job, "accepted") == ["checked"], "it was seen before that was told"
+    assert library.settle(library.take_one(), "cancelled") == ["checked"]
+    library.take()
+    assert library.state() == "cancelled" and library.purses() == (5, 0, 0)
+
+
+def test_what_was_kept_of_a_late_cancel_is_the_price_when_it_is_accepted_again(library):
+    accepted(library, start=int(now_ms() / 1000) + 3600)
+    library.record(1, "cancelled", created=now_ms(), cancelled_by=ANN)
+    library.take()
+    assert library.state() == "cancelled" and library.purses() == (4, 0, 1)
+    library.record(1, "created", created=now_ms() + 10)
+    assert library.settle(library.take_one(), "accepted") == ["settled", "accepted"]
+    assert library.purses() == (4, 0, 1) and "waive" not in [kind for kind, _ in library.movements()]
+
+
 def test_an_accepted_row_of_what_was_rescheduled_is_cancelled_there(library):
     """Our confirm crossed the reschedule."""
     accepted(library)
@@ -534,3 +572,35 @@ def test_not_while_the_breaker_is_open(library):
     library.sweep("start", **gate.options)
     gate.report("credentials", token="w", id="me")
     assert library.sweep("call", **gate.options)[::2] == ["hold", "credentials"]
+
+
+def outage(library):
+    """Of which only looks know, and a sweep that begins."""
+    gate = GateOf(library)
+    due(library)
+    library.sweep("start", **gate.options)
+    for _ in range(5):
+        gate.report("failure", token="w", id="1")
+    return gate
+
+
+def test_its_call_probes_where_no_booking_waits(library):
+    """Else an outage that only looks saw would keep the sweep away until somebody books."""
+    gate = outage(library)
+    assert library.sweep("call", **gate.options)[::2] == ["hold", "failures"]
+    gate.pass_time(6500)
+    assert library.sweep("call", **gate.options) == ["go"]
+    library.record(1)
+    assert gate.take(worker="w2").hold == "failures", "one probe at a time"
+    assert gate.report("failure", token="w", id="sweep").wait_ms >= 10000
+    gate.pass_time(13000)
+    assert library.sweep("call", **gate.options)[::2] == ["hold", "bookings"], "a booking probes as well"
+    assert len(gate.take().jobs) == 1
+
+
+def test_its_probe_that_succeeds_closes_the_breaker(library):
+    gate = outage(library)
+    gate.pass_time(6500)
+    assert library.sweep("call", **gate.options) == ["go"]
+    assert gate.report("success", token="w", id="sweep").gate.cause == ""
+    assert library.sweep("call", **gate.options) == ["go"]
