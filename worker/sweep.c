@@ -33,11 +33,12 @@ struct sweep {
     struct sweep_parts parts;
     struct store_sweep of;
     struct event *timer;
-    const char *step; /* what is asked for next: start, call, look or end; NULL: not started */
-    int64_t began_mono_ms;
+    const char *step;      /* what is asked for next: start, call, look or end; NULL: not started */
+    int64_t began_mono_ms; /* with what need not be done to the end: see is_over() */
     int64_t reserved_boot_ms;
     enum sweep_list list;
     size_t skip, pages;   /* of that list */
+    size_t compared;      /* accepted ones that earlier sweeps came to: the next goes on there */
     size_t rows, settled; /* of the page; of these, how many will not be listed again */
     size_t open;          /* rows that Redis did not answer yet */
     bool more, page_read;
@@ -63,13 +64,23 @@ ask_now(struct sweep *sweep, const char *step)
     sweep_ask(sweep);
 }
 
+/* Whether what can be left to the next sweep was done for an interval: who waits is asked for
+ * again. */
+static bool
+is_over(const struct sweep *sweep)
+{
+    return clock_mono_ms() - sweep->began_mono_ms >= sweep->of.interval_ms;
+}
+
 /* ---- Pages ---- */
 
 static void
 begin_list(struct sweep *sweep, enum sweep_list list)
 {
     sweep->list = list;
-    sweep->skip = sweep->pages = 0;
+    sweep->skip = list == LIST_ACCEPTED ? sweep->compared : 0;
+    sweep->pages = 0;
+    sweep->began_mono_ms = clock_mono_ms();
     ask_now(sweep, "call");
 }
 
@@ -94,7 +105,11 @@ end_page(struct sweep *sweep)
     sweep->page_read = false;
     size_t gone = calcom_lists_all(sweep->parts.calcom) ? 0 : sweep->settled;
     sweep->skip += sweep->rows > gone ? sweep->rows - gone : 0;
-    if (sweep->more && ++sweep->pages < PAGES_MOST) {
+    if (sweep->list == LIST_ACCEPTED) {
+        sweep->compared = sweep->more ? sweep->skip : 0;
+    }
+    bool enough = sweep->list == LIST_ACCEPTED && is_over(sweep);
+    if (sweep->more && ++sweep->pages < PAGES_MOST && !enough) {
         ask_now(sweep, "call");
     } else {
         end_list(sweep);
@@ -195,7 +210,7 @@ static void
 on_looks(struct sweep *sweep, int64_t ordered)
 {
     metrics_add(sweep->parts.metrics, WORKER_LOOKS_ORDERED, ordered);
-    if (ordered > 0 && clock_mono_ms() - sweep->began_mono_ms < sweep->of.interval_ms) {
+    if (ordered > 0 && !is_over(sweep)) {
         ask_in(sweep, "look", LOOK_WAIT_MS);
     } else {
         ask_now(sweep, "end");
@@ -206,7 +221,6 @@ static void
 on_go(struct sweep *sweep, const struct store_swept *swept)
 {
     if (strcmp(sweep->step, "start") == 0) {
-        sweep->began_mono_ms = clock_mono_ms();
         log_debug("sweeping", log_s("worker", sweep->of.worker));
         begin_list(sweep, LIST_PENDING);
     } else if (strcmp(sweep->step, "call") == 0) {
@@ -218,13 +232,15 @@ on_go(struct sweep *sweep, const struct store_swept *swept)
     }
 }
 
-/* Looking again is left off when it takes longer than an interval: the next sweep goes on. */
+/* Comparing and looking again are left off when they take longer than an interval: the next sweep
+ * goes on. */
 static void
 on_hold(struct sweep *sweep, const struct store_swept *swept)
 {
-    bool is_over = clock_mono_ms() - sweep->began_mono_ms >= sweep->of.interval_ms;
-    if (is_over && strcmp(sweep->step, "look") == 0) {
+    if (is_over(sweep) && strcmp(sweep->step, "look") == 0) {
         ask_now(sweep, "end");
+    } else if (is_over(sweep) && sweep->list == LIST_ACCEPTED) {
+        ask_now(sweep, "look");
     } else {
         ask_in(sweep, sweep->step, swept->number < AGAIN_MS ? swept->number : AGAIN_MS);
     }

@@ -391,11 +391,14 @@ end
 
 -- ---- The sweep's share ----
 
--- How many calls the sweep may make now, and when none why and for how long (ms) not. While bookings
--- wait, none; else at most a quarter of the window, of what they leave, and a tenth stays free for them.
+-- How many calls the sweep may make now, and when none why and for how long (ms) not. Without a limit as many as
+-- it likes, for where many book there is always somebody who waits. Else none while bookings wait, and then at
+-- most a quarter of the window, of what they leave, and a tenth stays free for them.
 -- An outage ends with a probe, and bookings may not come for hours: a call of the sweep is one (`probes`).
 function gate.share_left(g, ns, now, probes)
-  if redis.call('LLEN', ns .. 'queue') > 0 or redis.call('ZCOUNT', ns .. 'retry', '-inf', integer(now)) > 0 then
+  if g and g.limit == 0 and g.cause == '' then
+    return math.huge
+  elseif redis.call('LLEN', ns .. 'queue') > 0 or redis.call('ZCOUNT', ns .. 'retry', '-inf', integer(now)) > 0 then
     return 0, 'bookings', SHARE_WAIT_MS
   elseif not g then
     return math.huge

@@ -45,9 +45,19 @@ class Recorder:
         self.read_logs()
         history.calls = list(self.calls.values())
         history.webhooks = list(self.webhooks.values())
-        history.calcom = {str(booking["id"]): booking for booking in self.stage.fake.bookings()}
+        history.calcom = read_calcom(self.stage.fake)
         history.faults = list(self.stage.happened)
         read_redis(self.stage.client, history)
+
+
+def read_calcom(fake: Any) -> Dict[str, Row]:
+    """In pages: while the fake tells of bookings it answers nobody else."""
+    found: Dict[str, Row] = {}
+    page = None
+    while page is None or page:
+        page = fake.control("GET", "bookings", skip=len(found), take=PAGE)
+        found.update((str(booking["id"]), booking) for booking in page)
+    return found
 
 
 def read_redis(client: Any, history: History) -> None:

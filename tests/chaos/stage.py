@@ -201,8 +201,17 @@ class Stage:
         (disk / "filler").unlink()
 
     def _library(self, fault: Fault) -> None:
+        """It may be loading its data, or be down, at that moment."""
+        deadline = time.monotonic() + 30
         with redis.Redis(port=self.redis.port, socket_timeout=30) as client:
-            client.execute_command("FUNCTION", "FLUSH")
+            while True:
+                try:
+                    client.execute_command("FUNCTION", "FLUSH")
+                    return
+                except redis.RedisError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.1)
 
     def _api(self, fault: Fault) -> None:
         self.fake.control("POST", "fault", **fault.rule)

@@ -115,8 +115,13 @@ get_bookings(const struct order *order)
         return;
     }
     list = array_new();
-    for (size_t i = 0; i < store_size(store); i++)
+    /* In pages where there are many: nobody else is answered meanwhile. */
+    size_t most = (size_t)query_number(order, "take");
+    for (size_t i = (size_t)query_number(order, "skip"); i < store_size(store); i++) {
+        if (most > 0 && json_object_array_length(list) >= most)
+            break;
         push(list, control_state(store_at(store, i)));
+    }
     http_reply(order->request, 200, list);
 }
 
