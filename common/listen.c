@@ -118,6 +118,24 @@ listen_bound_address(int fd, char text[LISTEN_ADDRESS_SIZE])
     format(&address, ntohs(v4 ? address.v4.sin_port : address.v6.sin6_port), text);
 }
 
+int
+listen_reach(const char *text, char host[LISTEN_ADDRESS_SIZE])
+{
+    union address address;
+    (void)parse(text, &address);
+    if (address.any.sa_family == AF_INET6) {
+        const struct in6_addr *v6 = &address.v6.sin6_addr;
+        (void)inet_ntop(AF_INET6, IN6_IS_ADDR_UNSPECIFIED(v6) ? &in6addr_loopback : v6, host,
+                        LISTEN_ADDRESS_SIZE);
+        return ntohs(address.v6.sin6_port);
+    }
+    if (address.v4.sin_addr.s_addr == htonl(INADDR_ANY)) {
+        address.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    }
+    (void)inet_ntop(AF_INET, &address.v4.sin_addr, host, LISTEN_ADDRESS_SIZE);
+    return ntohs(address.v4.sin_port);
+}
+
 void
 listen_with_port(const char *text, int port, char changed[LISTEN_ADDRESS_SIZE])
 {

@@ -23,6 +23,12 @@ bool listen_address_is_valid(const char *address);
 /* The address that a socket is bound to, as text. */
 void listen_bound_address(int fd, char text[LISTEN_ADDRESS_SIZE]);
 
+/*
+ * Where a program on this machine reaches whoever listens on that valid address: its host, without
+ * brackets, 0.0.0.0 and [::] being loopback, and its port, which is answered.
+ */
+int listen_reach(const char *text, char host[LISTEN_ADDRESS_SIZE]);
+
 /* The same valid address with another port. */
 void listen_with_port(const char *text, int port, char changed[LISTEN_ADDRESS_SIZE]);
 

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/health.h"
 #include "common/log.h"
 
 #ifndef TOLLGATE_VERSION
@@ -17,12 +18,15 @@
 static void
 print_help(const struct program *program)
 {
-    (void)printf("Usage: %s [--check | --version | --help]\n\n%s\n\n"
-                 "  --check    check the settings, say what is wrong with them, and exit\n"
-                 "  --version  print the version and exit\n"
-                 "  --help     print this and exit; --help=markdown prints the README's table\n\n"
-                 "Settings, from the environment (default; allowed):\n",
-                 program->name, program->purpose);
+    (void)printf(
+        "Usage: %s [--check | --health | --version | --help]\n\n%s\n\n"
+        "  --check    check the settings, say what is wrong with them, and exit\n"
+        "  --health   ask the one that runs with these settings whether it is ready (/readyz\n"
+        "             of its admin address), say so, and exit: 0 it is, 1 it is not\n"
+        "  --version  print the version and exit\n"
+        "  --help     print this and exit; --help=markdown prints the README's table\n\n"
+        "Settings, from the environment (default; allowed):\n",
+        program->name, program->purpose);
     config_print_help(program->id);
     (void)printf(
         "\nSignals: SIGTERM finishes what is in flight within 10 s and exits, a second one\n"
@@ -58,6 +62,16 @@ load_settings(const struct program *program, struct config *config)
     return true;
 }
 
+static int
+tell_health(const struct program *program, const struct config *config)
+{
+    const char *asked = config->admin_listen;
+    char text[HEALTH_TEXT_SIZE];
+    bool ready = health_ask(*asked != '\0' ? asked : program->admin_address, text);
+    (void)printf("%s: %s\n", program->name, text);
+    return ready ? PROGRAM_OK : PROGRAM_FAILED;
+}
+
 bool
 program_start(const struct program *program, int argc, char **argv, struct config *config,
               int *status)
@@ -76,14 +90,19 @@ program_start(const struct program *program, int argc, char **argv, struct confi
         (void)printf("%s %s\n", program->name, TOLLGATE_VERSION);
         return false;
     }
-    bool check_only = strcmp(option, "--check") == 0;
+    bool check_only = strcmp(option, "--check") == 0, health_only = strcmp(option, "--health") == 0;
     *status = PROGRAM_USAGE;
-    if (argc > 2 || (argc == 2 && !check_only)) {
+    if (argc > 2 || (argc == 2 && !check_only && !health_only)) {
         (void)fprintf(stderr, "%s: unknown option %s; --help lists what there is\n", program->name,
                       argv[argc - 1]);
         return false;
     }
     if (!load_settings(program, config)) {
+        return false;
+    }
+    if (health_only) {
+        *status = tell_health(program, config);
+        config_release(config);
         return false;
     }
     enum log_format format =

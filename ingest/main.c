@@ -24,6 +24,8 @@
 
 #define SPARE_DESCRIPTORS 256 /* beside connections: Redis, epoll, logs, admin */
 
+#define ADMIN_ADDRESS "127.0.0.1:9464"
+
 struct ingest {
     struct config config;
     struct loop *loop;
@@ -261,7 +263,7 @@ ingest_start(struct ingest *ingest)
         return false;
     }
     ingest->admin = admin_http_new(loop_base(ingest->loop), ingest->config.admin_listen,
-                                   "127.0.0.1:9464", &ADMIN_HANDLERS, ingest);
+                                   ADMIN_ADDRESS, &ADMIN_HANDLERS, ingest);
     program_trim();
     return ingest->admin != NULL;
 }
@@ -295,6 +297,7 @@ main(int argc, char **argv)
             "Takes Cal.com's booking webhooks in: verifies, records and queues them in Redis,\n"
             "and answers.",
         .id = CONFIG_INGEST,
+        .admin_address = ADMIN_ADDRESS,
         .find_problem = find_problem,
     };
     struct ingest ingest = { 0 };

@@ -27,6 +27,8 @@
 
 #define POLICY_BYTES (64 * 1024)
 
+#define ADMIN_ADDRESS "127.0.0.1:9465"
+
 struct worker {
     struct config config;
     struct loop *loop;
@@ -274,7 +276,7 @@ worker_start(struct worker *worker)
         return false;
     }
     worker->admin = admin_http_new(loop_base(worker->loop), worker->config.admin_listen,
-                                   "127.0.0.1:9465", &ADMIN_HANDLERS, worker);
+                                   ADMIN_ADDRESS, &ADMIN_HANDLERS, worker);
     if (worker->admin == NULL) {
         return false;
     }
@@ -321,6 +323,7 @@ main(int argc, char **argv)
             "Takes bookings from the queue, decides them by credit inside Redis, and accepts or\n"
             "rejects them through Cal.com's API.",
         .id = CONFIG_WORKER,
+        .admin_address = ADMIN_ADDRESS,
         .find_problem = find_problem,
     };
     struct worker worker = { 0 };

@@ -39,7 +39,8 @@ def test_help_names_every_setting():
     done = run("--help", WEBHOOK_SECRET="")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: tollgate-ingest")
-    for name in [*SETTINGS, "WEBHOOK_SECRET_FILE", "REDIS_URL_FILE", "SIGTERM", "SIGHUP", "--check", "--version"]:
+    for name in [*SETTINGS, "WEBHOOK_SECRET_FILE", "REDIS_URL_FILE", "SIGTERM", "SIGHUP", "--check", "--health",
+                 "--version"]:
         assert name in done.stdout, name
     assert "CALCOM_API_KEY" not in done.stdout, "a setting of the worker"
 
