@@ -38,6 +38,7 @@ struct connections {
     struct connection_list accepted;
     struct event *accepted_event;
     struct event *sweep_timer;
+    struct event *last_timer; /* draining: what is idle now is closed */
     struct connection **by_fd;
     size_t by_fd_size;
     void (*empty)(void *arg); /* not NULL: draining */
@@ -227,6 +228,21 @@ connections_on_sweep(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void
+connections_on_last(evutil_socket_t fd, short what, void *arg)
+{
+    struct connections *table = arg;
+    struct connection *connection = LIST_FIRST(&table->open);
+    (void)fd, (void)what;
+    while (connection != NULL) {
+        struct connection *next = LIST_NEXT(connection, next);
+        if (connection->state == IDLE) {
+            evhttp_connection_free(connection->http);
+        }
+        connection = next;
+    }
+}
+
 struct connections *
 connections_new(struct event_base *base, struct evhttp *http, struct metrics_shard *metrics)
 {
@@ -241,7 +257,8 @@ connections_new(struct event_base *base, struct evhttp *http, struct metrics_sha
     LIST_INIT(&table->accepted);
     table->accepted_event = event_new(base, -1, 0, connections_on_accepted, table);
     table->sweep_timer = event_new(base, -1, EV_PERSIST, connections_on_sweep, table);
-    if (table->accepted_event == NULL || table->sweep_timer == NULL ||
+    table->last_timer = evtimer_new(base, connections_on_last, table);
+    if (table->accepted_event == NULL || table->sweep_timer == NULL || table->last_timer == NULL ||
         event_add(table->sweep_timer, &EVERY_SECOND) != 0) {
         connections_free(table);
         return NULL;
@@ -267,6 +284,9 @@ connections_free(struct connections *table)
     }
     if (table->sweep_timer != NULL) {
         event_free(table->sweep_timer);
+    }
+    if (table->last_timer != NULL) {
+        event_free(table->last_timer);
     }
     free((void *)table->by_fd);
     free(table);
@@ -297,20 +317,11 @@ connections_release(struct connections *table, struct evhttp_request *request)
 void
 connections_drain(struct connections *table, void (*empty)(void *arg), void *arg)
 {
+    static const struct timeval LAST = { .tv_usec = CONNECTIONS_LAST_MS * 1000 };
     table->empty = empty;
     table->empty_arg = arg;
-    struct connection *connection = LIST_FIRST(&table->open);
-    struct connection *next;
-    bool none = connection == NULL && LIST_EMPTY(&table->accepted);
-    for (; connection != NULL; connection = next) {
-        next = LIST_NEXT(connection, next);
-        if (connection->state == IDLE) {
-            evhttp_connection_free(connection->http);
-        }
-    }
-    if (none) {
-        tell_when_empty(table);
-    }
+    (void)event_add(table->last_timer, &LAST);
+    tell_when_empty(table);
 }
 
 bool

@@ -24,6 +24,7 @@ struct metrics_shard;
 #define CONNECTIONS_MAX        10000 /* of the process */
 #define CONNECTIONS_REQUEST_MS 10000 /* from a request's first byte to its last */
 #define CONNECTIONS_IDLE_MS    60000 /* between requests, and before the first */
+#define CONNECTIONS_LAST_MS    200   /* the same while draining */
 
 /* Watches every connection of `http` from now on. NULL when memory is out. */
 __attribute__((warn_unused_result)) struct connections *
@@ -39,8 +40,9 @@ bool connections_hold(struct connections *table, struct evhttp_request *request)
 void connections_release(struct connections *table, struct evhttp_request *request);
 
 /*
- * Closes what is idle, lets the rest finish, and calls `empty` once when none is left (possibly
- * before it returns).
+ * Nobody new comes. Lets every request finish whose first byte comes within CONNECTIONS_LAST_MS
+ * (who was just accepted has sent it; a proxy may be about to), closes the idle ones then, and
+ * calls `empty` once when none is left (possibly before it returns).
  */
 void connections_drain(struct connections *table, void (*empty)(void *arg), void *arg);
 

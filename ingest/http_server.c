@@ -47,6 +47,7 @@ struct http_server {
     struct delivery *delivery;
     struct admit *admit;
     struct wakeup *wakeup; /* another thread asks for something */
+    struct event *drain_timer;
     struct accept_guard *accept_guard;
     atomic_bool ready, drain_wanted, stop_wanted;
     pthread_mutex_t lock; /* guards new_secrets */
@@ -159,9 +160,16 @@ server_on_empty(void *arg)
     server->drained(server->arg);
 }
 
+/*
+ * Runs in the turn of the loop after the one in which a drain was asked for: the listener came
+ * first, and accepted all that the kernel had taken (libevent accepts until there is none). Closing
+ * it would reset those.
+ */
 static void
-server_begin_drain(struct http_server *server)
+server_on_drain(evutil_socket_t fd, short what, void *arg)
 {
+    struct http_server *server = arg;
+    (void)fd, (void)what;
     if (server->socket == NULL) {
         return;
     }
@@ -194,7 +202,8 @@ server_on_wake(void *arg)
     if (atomic_load(&server->stop_wanted)) {
         (void)event_base_loopbreak(server->base);
     } else if (atomic_load(&server->drain_wanted)) {
-        server_begin_drain(server);
+        static const struct timeval NEXT_TURN = { 0 };
+        (void)event_add(server->drain_timer, &NEXT_TURN);
     }
 }
 
@@ -251,11 +260,12 @@ server_make(struct http_server *server, int listen_fd)
         return false;
     }
     server->wakeup = wakeup_new(server->base, server_on_wake, server);
+    server->drain_timer = evtimer_new(server->base, server_on_drain, server);
     server->http = evhttp_new(server->base);
     server->store = store_new(server->base, server->config, &STORE_HANDLERS, server);
     server->spool_client = spool_client_new(server->spool, server->base);
-    if (server->wakeup == NULL || server->http == NULL || server->store == NULL ||
-        server->spool_client == NULL) {
+    if (server->wakeup == NULL || server->drain_timer == NULL || server->http == NULL ||
+        server->store == NULL || server->spool_client == NULL) {
         return false;
     }
     const struct delivery_parts delivery_parts = { server->base, server->config, server->store,
@@ -351,6 +361,9 @@ http_server_free(struct http_server *server)
     admit_free(server->admit);
     delivery_free(server->delivery);
     wakeup_free(server->wakeup);
+    if (server->drain_timer != NULL) {
+        event_free(server->drain_timer);
+    }
     if (server->base != NULL) {
         event_base_free(server->base);
     }

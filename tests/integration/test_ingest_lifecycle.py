@@ -12,7 +12,7 @@ import time
 import pytest
 
 from harness import BUILD, SECRET, TIMEOUT, Ingest, free_port, sample, sign, wait_for
-from wire import Door, request, webhook
+from wire import Door, Wire, request, webhook
 
 PROGRAM = str(BUILD / "tollgate-ingest")
 SETTINGS = ["REDIS_URL", "TOLLGATE_NAMESPACE", "TOLLGATE_LISTEN", "TOLLGATE_ADMIN_LISTEN", "WEBHOOK_SECRET",
@@ -248,6 +248,34 @@ def test_sigterm_answers_a_request_that_waits_for_redis(door):
         answer = waiting.answer()
         assert (answer.status, answer.headers["connection"]) == (202, "close")
     assert_ended(door.ingest, 0, 2)
+
+
+def test_sigterm_answers_who_had_connected(house):
+    """The kernel had taken the connection, and ingest was still to."""
+    door = Door(house, TOLLGATE_THREADS="2")
+    address = door.ingest.address("listening")
+    door.ingest.send_signal(signal.SIGSTOP)
+    wires = [Wire(address) for _ in range(100)]
+    for id, wire in enumerate(wires, 1):
+        wire.send(request(webhook(id)))
+    door.ingest.sigterm()
+    door.ingest.send_signal(signal.SIGCONT)
+    answers = [wire.answer() for wire in wires]
+    assert [answer.status for answer in answers] == [202] * 100
+    assert_ended(door.ingest, 0, 2)
+    assert len(door.queue()) == 100
+
+
+def test_sigterm_leaves_a_moment_to_who_has_a_connection(door):
+    """A proxy sends its next request on a connection that it believes to be open."""
+    with door.wire() as served, door.wire() as new:
+        assert served.ask(request(webhook(1))).status == 202
+        door.ingest.sigterm()
+        door.ingest.wait_log("draining")
+        for id, wire in ((2, served), (3, new)):
+            answer = wire.ask(request(webhook(id)))
+            assert (answer.status, answer.headers["connection"]) == (202, "close")
+    assert_ended(door.ingest, 0, 1)
 
 
 def test_sigterm_lets_a_request_come_in_whole(door):
