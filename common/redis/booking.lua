@@ -29,9 +29,9 @@
 --   seats                  yes: several people can book the slot
 --   seat                   Cal.com's ID of the seat, where the webhook told one
 --   successor              the booking that replaces this one in Cal.com (it was rescheduled)
---   revived                1: Cal.com has it accepted, though it was rescheduled; it is to be cancelled there
---   doubt                  1: accepted, and of a cancel that is no newer than that yes we heard later: it is to be
---                          looked at, for Cal.com tells of a cancel before it cancels
+--   revived                1: it was rescheduled, but our confirm may have come later; it is to be cancelled there
+--   doubt                  accepted, and of a cancel that is no newer than that yes we heard later. 1: it is to be
+--                          looked at in a while, 2: it is looked at, 0: no more
 --   slot_of                the first of several requests by one click, of which this is a later one
 --   occurrences            how many bookings the series has that this one belongs to
 --   series                 Cal.com's name of that series once it was looked up; '-': it has none

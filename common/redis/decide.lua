@@ -5,6 +5,9 @@ local decide = {}
 -- See series.lua.
 local series = {}
 
+-- Lua allows 200 local names at a time, over all parts: what only this one needs ends with it.
+do
+
 -- ---- Rescheduled bookings ----
 
 -- Cal.com makes a new booking and cancels the old one, without telling so of the old one. What the old
@@ -43,7 +46,7 @@ local function predecessor(batch, id, b)
 end
 
 -- The old booking is over; its credits are where the movements beside this put them, or stay (`kept`).
-local function write_predecessor(batch, old, reason, kept)
+local function write_predecessor(batch, heir, old, reason, kept)
   if not old then
     return
   end
@@ -54,6 +57,7 @@ local function write_predecessor(batch, old, reason, kept)
   booking.set(old.b, 'reason', reason)
   if old.b.state == 'accepted' then
     booking.close(batch.ns, old.id, old.b, 'cancelled', batch.now, batch.counts)
+    queue.add_crossed(batch.ns, old.id, old.b, heir)
   end
   booking.save(batch.ns, old.id, old.b, batch.now, batch.keep_ms)
 end
@@ -311,7 +315,7 @@ local function plan_withdrawn(batch, id, b, old)
     if linked then
       write_link(batch, b, old)
     else
-      write_predecessor(batch, old, old_reason, kept)
+      write_predecessor(batch, b, old, old_reason, kept)
     end
     booking.set(b, 'reason', reason)
     booking.close(batch.ns, id, b, state, batch.now, batch.counts)
@@ -337,7 +341,7 @@ function decide.plan_discarded(batch, id, b, by)
   end
   return function()
     accounts.write(batch, movements)
-    write_predecessor(batch, old, 'rescheduled to ' .. id .. ', which was discarded; nothing is charged')
+    write_predecessor(batch, b, old, 'rescheduled to ' .. id .. ', which was discarded; nothing is charged')
     booking.set(b, 'reason', 'discarded by ' .. by .. ' before it was decided; nothing is charged')
     booking.close(batch.ns, id, b, 'failed', batch.now, batch.counts)
   end
@@ -381,7 +385,7 @@ local function plan_verdict(batch, id, b, verdict, old)
   return function()
     decide.write(batch, id, b, verdict, verdict.accept and 'accepting' or 'rejecting')
     accounts.write(batch, movements)
-    write_predecessor(batch, old, 'rescheduled to ' .. id)
+    write_predecessor(batch, b, old, 'rescheduled to ' .. id)
     if finish then
       finish()
     elseif verdict.accept then
@@ -391,13 +395,13 @@ local function plan_verdict(batch, id, b, verdict, old)
 end
 
 -- Another account cannot take the credits over: the old booking is refunded, the new one stands alone.
-local function plan_stranger(batch, id, old)
+local function plan_stranger(batch, id, b, old)
   local movements = {}
   give_back(movements, old, 'rescheduled to ' .. id .. ' of another account')
   local message = accounts.plan(batch, movements)
   return message, function()
     accounts.write(batch, movements)
-    write_predecessor(batch, old, 'rescheduled to ' .. id .. ' of another account; refunded')
+    write_predecessor(batch, b, old, 'rescheduled to ' .. id .. ' of another account; refunded')
   end
 end
 
@@ -446,7 +450,7 @@ function decide.plan(batch, id, b)
   local stranger
   if old and old.b.account ~= b.account then
     local message
-    message, stranger = plan_stranger(batch, id, old)
+    message, stranger = plan_stranger(batch, id, b, old)
     if message then
       return decide.parker(batch, id, b, message)
     end
@@ -476,4 +480,6 @@ function decide.plan(batch, id, b)
       booking.set(b, 'slot_of', judged.first_id)
     end
   end
+end
+
 end

@@ -40,6 +40,20 @@ function queue.add(ns, id, b)
   queue.push(ns, id, b, 'LPUSH')
 end
 
+-- How much later (ms) Cal.com may tell of a reschedule than it cancelled the old booking.
+local RESCHEDULING_MS = 1000
+
+-- The booking is over because it was rescheduled (`heir`, nil where that is unknown here). Our confirm brings back to
+-- life what Cal.com had cancelled just before: then it is looked at, and cancelled there.
+function queue.add_crossed(ns, id, b, heir)
+  if heir and b.state == 'cancelled' and b.decision == 'accept' and not b.seat and b.created_ms
+    and b.created_ms > (heir.first_ms or math.huge) - RESCHEDULING_MS
+  then
+    booking.set(b, 'revived', '1')
+    queue.add(ns, id, b)
+  end
+end
+
 -- Takes a booking out of a worker's hands. Named again meanwhile, it goes back into the queue
 -- whatever the worker wanted. Answers the place it went to.
 function queue.put_down(ns, id, b, place, score_ms)

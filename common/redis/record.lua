@@ -86,7 +86,7 @@ local function record_one(ns, id, event, fields, keep_ms, counts)
   if not booking.merge(b, kind, created_ms, event.received_ms, fields) then
     return 'known'
   end
-  if b.state == 'accepted' and (kind == 'cancelled' or kind == 'rejected') and not booking.is_withdrawn_for_good(b) then
+  if b.state == 'accepted' and (b.cancelled_ms or b.rejected_ms) and not booking.is_withdrawn_for_good(b) then
     booking.set(b, 'doubt', '1')
   end
   if b.changes.seat then
@@ -97,6 +97,9 @@ local function record_one(ns, id, event, fields, keep_ms, counts)
     end
   end
   link_reschedule(ns, id, b, now, keep_ms)
+  if b.changes.created_ms and b.successor then
+    queue.add_crossed(ns, id, b, booking.load(ns, b.successor))
+  end
 
   local answer = 'recorded'
   if is_new and (b.cancelled_ms or b.rejected_ms) and not b.first_seen then

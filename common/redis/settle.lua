@@ -312,10 +312,15 @@ local function retry(keys, args)
     end
     delay_ms = math.max(delay_ms, may_run_for(b, args[8], now))
     local place
-    if (b.check or '') ~= '' then
+    local is_hopeless = gate.is_hopeless(ns, b, now)
+    if (b.check or '') ~= '' and b.doubt == '2' and not is_hopeless then
+      booking.set(b, 'check', '')
+      booking.set(b, 'doubt', '1')
+      place = queue.put_down(ns, id, b, 'retry', now + delay_ms)
+    elseif (b.check or '') ~= '' then
       sweep.put_back(ns, id, b)
       place = 'checked'
-    elseif gate.is_hopeless(ns, b, now) then
+    elseif is_hopeless then
       place = queue.park(ns, id, b, now, 'gave up: ' .. why, counts)
     else
       place = queue.put_down(ns, id, b, 'retry', now + delay_ms)

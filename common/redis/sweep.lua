@@ -127,6 +127,9 @@ end
 -- changed_ms, rescheduled_to, as far as Cal.com says it. Answers the place that the booking went to; nil
 -- when it is settled by `outcome` as any other.
 function sweep.mend(ns, id, b, outcome, told, now, counts)
+  if b.doubt == '2' then
+    booking.set(b, 'doubt', '0')
+  end
   if outcome == 'gone' then
     -- Another server or another key would make every booking look so: nothing is refunded for that.
     note_drift(ns, id, 'gone from Cal.com', counts)

@@ -4,6 +4,22 @@
 -- A planner for each state answers a function that writes what is to be done, or nil.
 local PLAN = { waiting = decide.plan }
 
+-- Cal.com sends BOOKING_CANCELLED, waits for our answer, and cancels then: what a look sees before tells nothing.
+local CANCELLING_MS = 5000
+
+-- A writer for an accepted booking that may be cancelled: first it waits, then it is looked at.
+local function doubter(batch, id, b)
+  local has_waited = b.place == 'retry'
+  return function()
+    if has_waited then
+      booking.set(b, 'doubt', '2')
+      booking.set(b, 'check', 'none')
+    else
+      decide.put_off(batch, id, b, CANCELLING_MS)
+    end
+  end
+end
+
 -- What an accepted booking was charged is given back, or kept, when it was cancelled; and given back when it
 -- turned out to be replaced by one that was decided alone.
 function PLAN.accepted(batch, id, b)
@@ -13,10 +29,7 @@ function PLAN.accepted(batch, id, b)
   end
   local replaced = heir and booking.stands_alone(heir)
   if not replaced and not booking.is_withdrawn_for_good(b) then
-    return b.doubt == '1' and function()
-      booking.set(b, 'doubt', '0')
-      booking.set(b, 'check', 'none')
-    end or nil
+    return b.doubt == '1' and doubter(batch, id, b) or nil
   elseif batch.observe then
     return decide.leave_be(batch, id, b)
   end

@@ -4,6 +4,7 @@ import pytest
 
 from library import DAY_S, KEEP_MS, now_ms
 from test_library_record import GARBAGE, refuses
+from test_library_sweep import looked_at_later
 
 ANN = "ann@example.com"
 HOST = "nora@example.com"
@@ -515,7 +516,7 @@ def test_a_cancel_older_than_the_hosts_last_yes_changes_nothing_where_that_stand
     accepted(library)
     library.record(1, "created", now_ms() + 100)
     library.record(1, "cancelled", now_ms() + 50, cancelled_by=HOST)
-    library.settle(library.take_one(), "accepted")
+    library.settle(looked_at_later(library), "accepted")
     library.push("1")
     library.take()
     assert (library.state(), library.purses()) == ("accepted", (4, 0, 1))

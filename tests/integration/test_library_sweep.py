@@ -409,6 +409,13 @@ def test_a_yes_after_our_no_stays(library):
     assert library.found(1, "accepted") == ["fine"] and len(library.movements()) == 1
 
 
+def looked_at_later(library):
+    """As if the time had come."""
+    assert library.take().jobs == []
+    library.client.zadd(library.key("retry"), {"1": 1})
+    return library.take_one()
+
+
 @pytest.mark.parametrize("later_by_ms", [0, 700])
 @pytest.mark.parametrize("outcome, state, purses", [("accepted", "accepted", (4, 0, 1)), ("cancelled", "cancelled", (5, 0, 0))])
 def test_a_cancel_that_is_told_late_is_looked_at(library, later_by_ms, outcome, state, purses):
@@ -417,12 +424,34 @@ def test_a_cancel_that_is_told_late_is_looked_at(library, later_by_ms, outcome, 
     created = now_ms() - 2000
     library.record(1, "created", created=created)
     assert library.record(1, "cancelled", created=created - later_by_ms) == "queued"
-    job = library.take_one()
+    batch = library.take()
+    assert batch.jobs == [] and 4000 < batch.next_due <= 5000, "Cal.com cancels when it has our answer"
+    job = looked_at_later(library)
     assert (job.goal, job.fresh) == ("look", 0)
     assert library.settle(job, outcome) == ["checked"]
     assert library.take().jobs == [] == library.take().jobs
     assert library.state() == state and library.purses() == purses
     assert library.record(1, "cancelled", created=created - later_by_ms) == "known"
+
+
+def test_a_look_at_it_that_fails_is_tried_again(library):
+    accepted(library)
+    created = now_ms() - 2000
+    library.record(1, "created", created=created)
+    library.record(1, "cancelled", created=created)
+    assert library.retry(looked_at_later(library), 0) == ["retry", 0]
+    assert library.settle(library.take_one(), "cancelled") == ["checked"]
+    library.take()
+    assert library.state() == "cancelled" and library.purses() == (5, 0, 0)
+
+
+def test_a_cancel_whose_yes_is_told_right_after_it_is_looked_at(library):
+    accepted(library)
+    created = now_ms() - 2000
+    library.record(1, "cancelled", created=created - 700)
+    library.record(1, "created", created=created)
+    assert library.settle(looked_at_later(library), "accepted") == ["checked"]
+    assert library.take().jobs == [] and library.state() == "accepted"
 
 
 def test_a_cancel_that_is_told_late_while_it_is_in_hand_is_looked_at(library):
@@ -432,7 +461,7 @@ def test_a_cancel_that_is_told_late_while_it_is_in_hand_is_looked_at(library):
     job, = checked(library)
     library.record(1, "cancelled", created=created - 1)
     assert library.settle(job, "accepted") == ["checked"], "it was seen before that was told"
-    assert library.settle(library.take_one(), "cancelled") == ["checked"]
+    assert library.settle(looked_at_later(library), "cancelled") == ["checked"]
     library.take()
     assert library.state() == "cancelled" and library.purses() == (5, 0, 0)
 
@@ -461,6 +490,25 @@ def test_an_accepted_row_of_what_was_rescheduled_is_cancelled_there(library):
     assert library.take().jobs == [] and library.purses() == (4, 0, 1)
     assert library.booking(1)["place"] == "none" and library.found(1, "accepted") == ["look"], "and once more"
     assert library.stat("revived") == 2
+
+
+@pytest.mark.parametrize("told", ["before the new one was taken", "afterwards"])
+@pytest.mark.parametrize("later_ms, goal", [(0, "withdraw"), (-5000, None)])
+def test_a_confirm_that_came_after_the_reschedule_is_told_by_its_webhook(library, told, later_ms, goal):
+    accepted(library)
+    moved_ms = now_ms()
+    if told.startswith("before"):
+        library.record(1, "created", created=moved_ms + later_ms)
+    library.record(2, reschedule_uid="uid-1", created=moved_ms)
+    jobs = {job.id: job for job in library.take().jobs}
+    library.settle(jobs["2"], "accepted")
+    if told == "afterwards":
+        library.record(1, "created", created=moved_ms + later_ms)
+    jobs.update((job.id, job) for job in library.take().jobs)
+    assert (jobs["1"].goal if "1" in jobs else None) == goal
+    if goal:
+        assert library.settle(jobs["1"], "cancelled") == ["settled", "cancelled"]
+    assert library.purses() == (4, 0, 1) and library.state(1) == "cancelled"
 
 
 def test_an_accepted_row_of_what_failed_is_looked_at(library):
