@@ -87,11 +87,14 @@ MUTANTS = [
            "    give_back(movements, old, 'the reschedule to ' .. id .. ' was rejected')\n", "",
            LIFE + "test_a_rejected_reschedule_leaves_neither"),
     Mutant(RESCHEDULED, "rejected: the old one is over, as in Cal.com", "decide.lua",
-           "    write_predecessor(batch, old, 'rescheduled to ' .. id)\n", "",
+           "    write_predecessor(batch, b, old, 'rescheduled to ' .. id)\n", "",
            LIFE + "test_a_rejected_reschedule_leaves_neither"),
 
     Mutant(RESCHEDULED, "brought back to life by our confirm, the old one is cancelled in Cal.com", "sweep.lua",
            "  if b and is_revived(b) then", "  if false then",
+           "test_crossings.py::test_a_reschedule_crosses_our_confirm[v1]"),
+    Mutant(RESCHEDULED, "and at once where Cal.com tells of our confirm", "decide.lua",
+           "    queue.add_crossed(batch.ns, old.id, old.b, heir)\n", "",
            "test_crossings.py::test_a_reschedule_crosses_our_confirm[v2]"),
 
     # ---- Twins ----
