@@ -83,7 +83,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration monitoring packaging mutants chaos chaos-ci soak chaos-plants coverage install uninstall deb deb-test clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration monitoring packaging compose-test mutants chaos chaos-ci soak chaos-plants coverage install uninstall deb deb-test clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -156,6 +156,13 @@ integration: $(programs)  ## the integration tests (pytest, a Redis of their own
 monitoring: $(programs)  ## what watches it: metrics, alert rules (each fires by a real fault and ends), dashboard
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
 	    $(PYTHON) -m pytest -q $(PYTEST_JOBS) tests/monitoring $(PYTEST_ARGS)
+
+## FULL=1             the long runs of `make compose-test`
+FULL ?=
+
+compose-test: $(programs)  ## docker-compose.yml and the images in a real engine (starts one where none runs; needs root then)
+	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
+	    $(PYTHON) -m pytest -q tests/compose $(if $(FULL),--full) $(PYTEST_ARGS)
 
 packaging: $(programs)  ## tests of what is installed: make install, units, man pages, manifests
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
