@@ -60,6 +60,10 @@ function accounts.list_waived(ns, id, now)
   redis.call('ZREMRANGEBYRANK', ns .. 'waived', 0, -WAIVED_KEPT - 1)
 end
 
+function accounts.is_waived(ns, id)
+  return redis.call('ZSCORE', ns .. 'waived', id) ~= false
+end
+
 -- Carries planned movements out.
 function accounts.write(batch, movements)
   for _, m in ipairs(movements) do

@@ -86,9 +86,12 @@ local function has_heir(ns, b)
 end
 
 -- The movement that a rule asks for, as {kind, amount}; nil when nothing is to be moved.
-local function movement_of(ns, b, rule)
+local function movement_of(ns, id, b, rule)
   local amount = b.held
   if rule.move == 'waive' then
+    if accounts.is_waived(ns, id) then
+      return nil -- it was accepted by hand before, and has ended since
+    end
     amount = math.max(0, (b.cost or 0) - (b.charged or 0)) -- it may have been cancelled too late for a refund
   end
   if not rule.move or not b.account or not amount or (rule.move == 'release' and has_heir(ns, b)) then
@@ -154,7 +157,7 @@ local function settle_followers(ns, followers, acted, purses_of, note, now, keep
     else
       local account = b.account or ''
       purses_of[account] =
-        write_settled(ns, id, b, rule, movement_of(ns, b, rule), purses_of[account], note, now, counts)
+        write_settled(ns, id, b, rule, movement_of(ns, id, b, rule), purses_of[account], note, now, counts)
       booking.save(ns, id, b, now, keep_ms)
     end
   end
@@ -240,7 +243,7 @@ local function settle(keys, args)
     rule = RESURRECTED
   end
   local followers, waiting = series.companions(ns, id, b)
-  local movement = rule and movement_of(ns, b, rule)
+  local movement = rule and movement_of(ns, id, b, rule)
   local purses_of, message = {}, nil
   if movement then
     purses_of[b.account], message = credit.load_for(ns, b.account, movement.kind, movement.amount)

@@ -529,3 +529,15 @@ def test_a_waived_booking_refunds_nothing(library):
     library.take()
     assert library.state() == "cancelled"
     assert library.movements() == [("waive", 1)]
+
+
+def test_a_booking_is_waived_once(library):
+    """Our decline and the host's yes crossed, and their webhooks came the other way round."""
+    library.settle(rejecting(library), "accepted")
+    declined_ms = now_ms() + 5
+    library.record(1, "rejected", declined_ms)
+    library.take()
+    assert library.state() == "cancelled"
+    library.record(1, "created", declined_ms + 2)
+    assert library.settle(library.take_one(), "accepted") == ["settled", "accepted"]
+    assert library.movements() == [("waive", 1)]

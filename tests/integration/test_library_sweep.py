@@ -21,6 +21,10 @@ def forget_looks(library):
         library.client.zadd(library.key("known"), {name: 1})
 
 
+def settled_long_ago(library, id_=1):
+    library.client.hincrby(library.key(f"booking:{id_}"), "settled_ms", -30001)
+
+
 def due(library):
     library.client.hset(library.key("sweep"), "next_ms", 1)
 
@@ -390,11 +394,24 @@ def test_an_accepted_row_of_what_we_rejected_is_looked_at(library):
     library.credit(balance=0)
     library.record(1)
     library.settle(library.take_one(), "rejected")
+    settled_long_ago(library)
     assert library.found(1, "accepted") == ["look"] == library.found(1, "accepted")
     job = library.take_one()
     assert job.goal == "look"
     assert library.settle(job, "accepted") == ["settled", "accepted"]
     assert library.purses() == (0, 0, 0) and [kind for kind, _ in library.movements()] == ["waive"]
+
+
+@pytest.mark.parametrize("kind", ["cancelled", "rejected"])
+def test_an_accepted_row_of_what_has_just_ended_is_left_alone(library, kind):
+    """Cal.com tells of it first, and does it when it has the webhook's answer."""
+    accepted(library)
+    library.record(1, kind, created=now_ms())
+    library.take()
+    assert library.state() == "cancelled"
+    assert library.found(1, "accepted") == ["fine"] and library.queue() == []
+    settled_long_ago(library)
+    assert library.found(1, "accepted") == ["look"]
 
 
 def test_a_yes_after_our_no_stays(library):
@@ -403,6 +420,7 @@ def test_a_yes_after_our_no_stays(library):
     library.record(1)
     library.settle(library.take_one(), "rejected")
     library.record(1, "rejected")
+    settled_long_ago(library)
     library.found(1, "accepted")
     library.settle(library.take_one(), "accepted")
     assert library.take().jobs == [] and library.state() == "accepted"
@@ -515,6 +533,7 @@ def test_an_accepted_row_of_what_failed_is_looked_at(library):
     library.credit(balance=5)
     library.record(1)
     library.settle(library.take_one(), "refused", "not yours")
+    settled_long_ago(library)
     assert library.dead() == ["1"] and library.found(1, "accepted") == ["look"]
     library.settle(library.take_one(), "accepted")
     assert (library.state(), library.dead(), library.purses()) == ("accepted", [], (5, 0, 0))
