@@ -18,6 +18,7 @@ class Recorder:
         self.calls: Dict[int, Row] = {}
         self.open_calls: List[int] = []
         self.webhooks: Dict[int, Row] = {}
+        self.lock = threading.Lock()  # its thread reads, and who writes the history
         self.is_over = threading.Event()
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -28,6 +29,10 @@ class Recorder:
             self.stage.note_metrics()
 
     def read_logs(self) -> None:
+        with self.lock:
+            self._read_logs()
+
+    def _read_logs(self) -> None:
         newest = max(self.calls, default=0)
         since = min(self.open_calls, default=newest + 1) - 1  # an open one is asked for until it has ended
         for call in self.stage.fake.control("GET", "calls", since=since):

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -77,6 +79,7 @@ class Stage:
         self.settings = settings
         self.house = House(folder)
         self.lock = threading.Lock()
+        self.turns: Dict[str, threading.Lock] = defaultdict(threading.Lock)  # of those whom faults befall
         self.happened: List[Row] = []
         self.metrics: Dict[str, Dict[str, float]] = {}  # program and its life -> its newest numbers
         self.redis = RedisServer(self.house.room("redis"), appendonly=True,
@@ -138,6 +141,13 @@ class Stage:
     # ---- Faults ----
 
     def suffer(self, fault: Fault) -> None:
+        """When that program's earlier one is over: a slow end and a kill would both start it again."""
+        with self.lock:
+            turn = self.turns[fault.who]
+        with turn if fault.kind.split("-")[0] in ("kill", "stop", "restart") else nullcontext():
+            self._suffer(fault)
+
+    def _suffer(self, fault: Fault) -> None:
         """Does it, waits until it is over, and notes when it really was."""
         kind = fault.kind if fault.kind == "cut-calcom" else fault.kind.split("-")[0]
         row = {"kind": kind, "who": fault.who, "begin_ms": now_ms(), "end_ms": 0}
