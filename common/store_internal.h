@@ -16,7 +16,7 @@
 #include "common/redis_link.h"
 #include "common/store.h"
 
-#define STORE_TIMEOUT_MS  2000 /* worker's calls; ingest brings its own, shorter time */
+#define STORE_TIMEOUT_MS  1000 /* worker's calls; ingest brings its own, shorter time */
 #define STORE_NUMBER_SIZE 24   /* a 64-bit number as text */
 
 /*

@@ -33,6 +33,22 @@ def test_a_stopped_redis_is_noticed_on_idle_connections(make_gate):
         assert program.log_lines("redis is not reachable", reason="no answer in time")
 
 
+def test_a_stopped_redis_is_noticed_while_a_step_waits_for_its_answer(make_gate):
+    gate = make_gate(workers=1)
+    gate.credit(ANN, balance=1)
+    gate.fake.fault("latency", "confirm", times=1, ms=150)
+    id = gate.fake.book(ANN)["id"]
+    wait_for(lambda: gate.worker.metrics()['tollgate_worker_calcom_calls_total{call="confirm"}'] == 1, what="the confirm")
+    gate.redis.sigstop()
+    wait_for(lambda: gate.fake.calls(id, "confirm"), what="the confirm to be answered", every=0.002)
+    since = time.monotonic()
+    wait_for(lambda: gate.worker.log_lines("redis is not reachable", link="main"), what="the worker to notice")
+    took_s = time.monotonic() - since
+    gate.redis.sigcont()
+    assert took_s < NOTICED_S + SLACK_S
+    assert gate.wait_settled(id)["state"] == "accepted"
+
+
 def test_a_quiet_link_asks_two_or_three_times_a_second(house):
     door = Door(house, TOLLGATE_THREADS="2")
 
