@@ -271,7 +271,7 @@ lint-space:
 
 # ---- The rest ----
 
-OPERATORS = credit explain policy queue
+OPERATORS = credit doctor explain policy queue
 BINDIR = $(PREFIX)/bin
 # The operator's scripts and what they share; bin/ has links to them.
 LIBDIR = $(PREFIX)/lib/tollgate

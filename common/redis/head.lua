@@ -34,7 +34,7 @@
 
 -- Raised with every change of this library. A program loads its own text over an older version and
 -- leaves a newer one alone.
-local VERSION = 4
+local VERSION = 5
 
 -- Written into each booking as `schema`. To change what a booking's fields mean: raise it, teach
 -- `booking.load` to read the old number, and keep writing nothing that the old library misreads.

@@ -9,7 +9,7 @@ import harness
 from conftest import ROOT
 
 PROGRAMS = ["tollgate-ingest", "tollgate-worker"]
-SCRIPTS = ["tollgate-credit", "tollgate-explain", "tollgate-policy", "tollgate-queue"]
+SCRIPTS = ["tollgate-credit", "tollgate-doctor", "tollgate-explain", "tollgate-policy", "tollgate-queue"]
 PAGES = {**{name: 8 for name in PROGRAMS}, **{name: 1 for name in SCRIPTS}}
 
 

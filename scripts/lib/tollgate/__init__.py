@@ -8,4 +8,8 @@ functions of the Redis library.
       members   that file: how it is written and read
       verify    replays ledgers against accounts and bookings
     story     scripts/explain
+    doctor    scripts/doctor; it asks
+      doctor_redis  Redis itself
+      doctor_books  what the gate keeps there
+      doctor_web    Cal.com, and the webhook's address
 """

@@ -1,0 +1,254 @@
+"""scripts/doctor, as a user types it: against the real programs, a fault at a time."""
+
+import http.server
+import json
+import os
+import subprocess
+import threading
+
+import pytest
+
+from harness import API_KEY, ROOT, SECRET, free_port, wait_for
+from library import now_ms
+from outcomes import ANN
+
+DURABLE = ["--appendfsync", "always", "--maxmemory-policy", "noeviction"]
+
+
+class Club:
+    """A gate that is set up well, and the doctor with its environment."""
+
+    def __init__(self, gate):
+        self.gate = gate
+        self.env = {"REDIS_URL": gate.redis.url, "TOLLGATE_NAMESPACE": gate.namespace, "WEBHOOK_SECRET": SECRET,
+                    "CALCOM_API_URL": f"{gate.fake.url}/{gate.dialect}", "CALCOM_API_KEY": API_KEY}
+        self.url = gate.ingest.url
+
+    def doctor(self, *arguments, **env):
+        """Its exit status and what it finds: {about: [[verdict, text, remedy], …]}."""
+        done = subprocess.run([ROOT / "scripts" / "doctor", "--json", "--url", self.url, *arguments],
+                              env={"PATH": os.environ["PATH"], **self.env, **env}, capture_output=True, text=True, timeout=60,
+                              check=False)
+        assert done.stderr == "" and SECRET not in done.stdout and API_KEY not in done.stdout
+        found = {}
+        for row in json.loads(done.stdout):
+            found.setdefault(row["about"], []).append([row["verdict"], row["text"], row["remedy"]])
+        return done.returncode, found
+
+    def finds(self, about, verdict, text, *arguments, **env):
+        """Just this one is wrong."""
+        code, found = self.doctor(*arguments, **env)
+        [(how, said, remedy)] = [row for row in found[about] if row[0] == verdict]
+        assert text in said and remedy, found
+        assert code == (1 if verdict == "FAIL" else 0)
+        assert [row for row in sum(found.values(), []) if row[0] == "FAIL"] == ([[how, said, remedy]] if how == "FAIL" else [])
+
+
+@pytest.fixture
+def club(make_gate):
+    return lambda **options: Club(make_gate(appendonly=True, arguments=DURABLE, **options))
+
+
+# ---- All is well ----
+
+@pytest.mark.parametrize("dialect", ["v1", "v2"])
+def test_nothing_is_wrong_with_what_is_set_up_well(club, dialect):
+    c = club(dialect=dialect)
+    c.gate.credit(ANN, balance=1)
+    c.gate.wait_settled(c.gate.fake.book(ANN)["id"])
+    before = c.gate.client.dbsize()
+    code, found = c.doctor()
+    wrong = [(about, row) for about, rows in found.items() for row in rows if row[0] != "ok"]
+    assert code == 0 and {about for about, _ in wrong} <= {"webhook", "api"}, wrong
+    assert all("http" in text for _, (_, text, _) in wrong), "only that nothing here is encrypted"
+    assert len(found) >= 11 and c.gate.client.dbsize() == before
+
+
+def test_people_read_a_line_and_its_remedy(club):
+    c = club(workers=0)
+    done = subprocess.run([ROOT / "scripts" / "doctor"], env={"PATH": os.environ["PATH"], **c.env}, capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 1
+    assert "FAIL  workers: no worker is running: bookings are recorded, and nobody decides them\n      → " in done.stdout
+
+
+# ---- Redis ----
+
+@pytest.mark.parametrize("name, value, verdict, text", [
+    ("appendonly", "no", "FAIL", "appendonly is no"),
+    ("appendfsync", "everysec", "WARN", "1 s (2 s under load)"),
+    ("maxmemory-policy", "allkeys-lru", "FAIL", "dropped without a trace"),
+])
+def test_a_redis_that_loses_things(club, name, value, verdict, text):
+    c = club()
+    c.gate.client.config_set(name, value)
+    c.finds("redis", verdict.lower() if verdict == "WARN" else verdict, text)
+
+
+def test_a_redis_that_is_almost_full(club):
+    c = club()
+
+    def is_seen():
+        """What a Redis this small uses is a third more or less from one moment to the next."""
+        c.gate.client.config_set("maxmemory", int(c.gate.client.info("memory")["used_memory"] * 1.05))
+        return [row for row in c.doctor()[1]["redis"] if row[0] == "warn" and "% of maxmemory is used" in row[1]]
+    wait_for(is_seen, what="the doctor to see it")
+
+
+def test_a_redis_that_cannot_be_reached(club):
+    code, found = club().doctor(REDIS_URL=f"redis://127.0.0.1:{free_port()}")
+    assert code == 3 and found["redis"][0][0] == "FAIL" and found["api"][0][0] == "ok", "the rest is looked at"
+
+
+def test_a_user_of_redis_with_too_few_rights(club):
+    c = club()
+    c.gate.client.execute_command("ACL", "SETUSER", "poor", "on", ">pw", "~*", "+@all", "-@scripting")
+    code, found = c.doctor(REDIS_URL=c.gate.redis.url.replace("://", "://poor:pw@"))
+    [(_, text, remedy)] = [row for row in found["redis"] if row[0] == "FAIL"]
+    assert code == 1 and "may not FUNCTION LIST, FCALL_RO tollgate_version" in text
+    c.gate.client.execute_command(*remedy.split())
+    _, found = c.doctor(REDIS_URL=c.gate.redis.url.replace("://", "://poor:pw@"))
+    assert {row[0] for row in found["redis"]} == {"ok"}
+    c.gate.worker.stop()
+    c.gate.add_worker(REDIS_URL=c.gate.redis.url.replace("://", "://poor:pw@")).wait_ready()
+    c.gate.credit(ANN, balance=1)
+    assert c.gate.wait_settled(c.gate.fake.book(ANN)["id"])["state"] == "accepted", "the remedy is enough for a worker"
+
+
+def test_a_redis_that_does_not_tell_its_settings(club):
+    c = club()
+    c.gate.client.execute_command("ACL", "SETUSER", "quiet", "on", ">pw", "~*", "+@all", "-config")
+    code, found = c.doctor(REDIS_URL=c.gate.redis.url.replace("://", "://quiet:pw@"))
+    [row, _] = [row for row in found["redis"] if row[0] != "ok"]
+    assert code == 0 and row[0] == "warn" and "refuses to tell" in row[1] and "by hand" in row[2]
+
+
+def test_a_library_that_is_not_loaded(club):
+    c = club(workers=0)
+    c.gate.ingest.stop()
+    c.gate.client.execute_command("FUNCTION", "FLUSH")
+    _, found = c.doctor()
+    assert found["library"][0][0] == "FAIL" and "tollgate-ingest" in found["library"][0][2]
+
+
+# ---- The books ----
+
+def test_no_worker(club):
+    c = club()
+    c.gate.worker.stop()
+    c.finds("workers", "FAIL", "no worker is running")
+
+
+def test_a_booking_that_waits(club):
+    c = club()
+    c.gate.client.fcall("tollgate_pause", 1, c.gate.key("queue"), "ann", "moving")
+    c.finds("queue", "warn", "paused by ann: moving")
+    id = c.gate.fake.book(ANN)["id"]
+    c.gate.client.hincrby(c.gate.key(f"booking:{id}"), "received_ms", -100000)
+    c.gate.worker.send_signal(19)
+    c.gate.client.delete(c.gate.key("paused"))
+    _, found = c.doctor()
+    c.gate.worker.send_signal(18)
+    assert found["queue"][0][0] == "FAIL" and f"booking {id} has waited for 1" in found["queue"][0][1]
+
+
+@pytest.mark.parametrize("key, about, verdict, text", [
+    ("dead", "dead", "warn", "1 bookings were given up"), ("unbalanced", "books", "FAIL", "1 accounts"),
+    ("drift", "drift", "warn", "1 bookings stand otherwise"), ("retry", "queue", "FAIL", "1 bookings should have been tried"),
+])
+def test_what_does_not_fit(club, key, about, verdict, text):
+    c = club()
+    c.gate.worker.send_signal(19)  # it would see to it
+    if key in ("dead", "retry"):
+        c.gate.client.zadd(c.gate.key(key), {"48213": now_ms() - 100000})
+    else:
+        c.gate.client.hset(c.gate.key(key), "48213", "something")
+    _, found = c.doctor()
+    c.gate.worker.send_signal(18)
+    assert found[about][0][0] == verdict and text in found[about][0][1] and found[about][0][2]
+
+
+def test_an_event_type_that_waits_for_nobody(club):
+    c = club(fake_arguments=["--event-type", "77:auto"])
+    c.gate.credit(ANN, balance=1)
+    c.gate.wait_settled(c.gate.fake.book(ANN, eventTypeId=77)["id"])
+    c.finds("event types", "warn", "event type 77 by itself")
+
+
+# ---- Cal.com ----
+
+@pytest.mark.parametrize("dialect", ["v1", "v2"])
+def test_a_key_that_is_not_taken(club, dialect):
+    c = club(dialect=dialect, workers=0)
+    code, found = c.doctor(CALCOM_API_KEY="cal_wrong")
+    assert code == 1 and found["api"][0][0] == "FAIL" and "refuses CALCOM_API_KEY" in found["api"][0][1]
+
+
+def test_a_breaker_that_only_a_person_closes(club):
+    c = club(worker_env={"CALCOM_API_KEY": "cal_wrong"})
+    c.gate.allow_errors.append("Cal.com refuses the key")
+    c.gate.credit(ANN, balance=1)
+    c.gate.fake.book(ANN)
+    c.gate.worker.wait_log("Cal.com refuses the key: no booking can be settled; check CALCOM_API_KEY")
+    _, found = c.doctor(CALCOM_API_KEY="cal_wrong")
+    assert found["gate"][0][0] == "FAIL" and "(credentials)" in found["gate"][0][1] and "CALCOM_API_KEY" in found["gate"][0][2]
+
+
+@pytest.mark.parametrize("env, text", [
+    ({"CALCOM_API_URL": "https://api.cal.com"}, "CALCOM_API_URL is https://api.cal.com"),
+    ({"CALCOM_API_URL": ""}, "CALCOM_API_URL is not set"),
+    ({"CALCOM_API_KEY": ""}, "CALCOM_API_KEY is not set"),
+    ({"CALCOM_API_KEY_FILE": "/nowhere", "CALCOM_API_KEY": ""}, "cannot read /nowhere"),
+    ({"CALCOM_API_KEY_FILE": "/nowhere"}, "both set"),
+    ({"CALCOM_API_VERSION": "2024-04-15"}, "cannot confirm a booking"),
+    ({"CALCOM_API_URL": "http://127.0.0.1:1/v2"}, "cannot be reached"),
+])
+def test_an_api_that_is_set_up_wrong(club, env, text):
+    code, found = club().doctor(**env)
+    assert code == 1 and [row[0] for row in found["api"]] == ["FAIL"] and text in found["api"][0][1] and found["api"][0][2]
+
+
+# ---- The webhook ----
+
+def test_a_secret_that_is_another_one(club):
+    club().finds("webhook", "FAIL", "another WEBHOOK_SECRET", WEBHOOK_SECRET="0123456789abcdef0123")
+
+
+def test_a_short_secret(club):
+    club(ingest_env={"WEBHOOK_SECRET": "short"}).finds("secret", "warn", "can be guessed", WEBHOOK_SECRET="short")
+
+
+def test_an_ingest_that_takes_everything(club):
+    c = club(ingest_env={"WEBHOOK_SECRET": "", "TOLLGATE_ALLOW_UNSIGNED": "yes"})
+    code, found = c.doctor(WEBHOOK_SECRET="")
+    assert code == 0 and ["warn", "any signature"] in [[row[0], row[1][23:36]] for row in found["webhook"]], found
+    assert found["secret"][0][0] == "warn"
+
+
+def test_a_wrong_path_and_a_wrong_port(club):
+    c = club()
+    right, c.url = c.url, c.url + "s"
+    c.finds("webhook", "FAIL", "answers a PING with 404")
+    c.url = f"http://127.0.0.1:{free_port()}/webhook"
+    c.finds("webhook", "FAIL", "cannot be reached")
+    c.url = right[len("http://"):]
+    c.finds("webhook", "FAIL", "is no address")
+
+
+class Redirect(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_response(301)
+        self.send_header("Location", "https://elsewhere.example/webhook")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_address_that_redirects(club):
+    c = club()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        c.url = f"http://127.0.0.1:{server.server_port}/webhook"
+        c.finds("webhook", "FAIL", "it redirects to https://elsewhere.example/webhook: Cal.com does not follow")
+        server.shutdown()
