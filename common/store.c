@@ -193,9 +193,11 @@ on_version(enum redis_result result, const struct redis_reply *reply, void *arg)
 static void
 prepare(struct store *store)
 {
-    const char *version[] = { "FCALL", "tollgate_version", "0" };
+    char own[STORE_NUMBER_SIZE];
+    (void)snprintf(own, sizeof own, "%" PRId64, own_version());
+    const char *version[] = { "FCALL", "tollgate_version", "0", own };
     store->state = PREPARING;
-    redis_link_command(store->link, STORE_TIMEOUT_MS, 3, version, NULL, on_version, store);
+    redis_link_command(store->link, STORE_TIMEOUT_MS, 4, version, NULL, on_version, store);
 }
 
 static void

@@ -77,7 +77,13 @@ local function try_policy(keys, args)
   return answer_to_json(policy_host.try(policy, view, account, terms, math.floor(now)))
 end
 
-local function version()
+-- ARGV: the caller's own version (programs older than 6 do not tell theirs). Answers this library's.
+local function version(_, args)
+  local caller = tonumber(args[1]) or 5
+  if caller < OLDEST then
+    error({ err = string.format('TOOOLD this Redis has version %d of the library, which serves programs from version %d on. '
+      .. 'This one is of version %d: upgrade it', VERSION, OLDEST, caller) })
+  end
   return VERSION
 end
 

@@ -33,8 +33,12 @@
 --     may call a standard function.
 
 -- Raised with every change of this library. A program loads its own text over an older version and
--- leaves a newer one alone.
-local VERSION = 5
+-- leaves a newer one alone, so programs of several versions share one Redis while they are upgraded.
+local VERSION = 6
+
+-- Programs from this version on are served. What their calls mean stays as it is; where that cannot be,
+-- this is raised in the same change, and what is older serves nobody from then on but says why.
+local OLDEST = 1
 
 -- Written into each booking as `schema`. To change what a booking's fields mean: raise it, teach
 -- `booking.load` to read the old number, and keep writing nothing that the old library misreads.
