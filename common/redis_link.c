@@ -4,9 +4,6 @@
 #include <hiredis/adapters/libevent.h>
 #include <hiredis/async.h>
 #include <hiredis/hiredis.h>
-#ifdef HAVE_HIREDIS_SSL
-#include <hiredis/hiredis_ssl.h>
-#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +12,7 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/redis_tls.h"
 #include "common/redis_url.h"
 #include "common/resolver.h"
 
@@ -68,9 +66,7 @@ struct redis_link {
     unsigned
         failures_before; /* the same when it became ready: redis_link_reset goes on from there */
     int greetings;       /* AUTH and SELECT still to be answered */
-#ifdef HAVE_HIREDIS_SSL
-    redisSSLContext *tls;
-#endif
+    struct redis_tls *tls; /* NULL without TLS */
 };
 
 static void
@@ -248,7 +244,9 @@ link_on_deadline(evutil_socket_t fd, short what, void *arg)
         watch_deadline(link, oldest->deadline_mono_ms, left_ms);
         return;
     }
-    link_close(link, "no answer in time", false);
+    bool in_handshake = link->tls != NULL && link->state == GREETING;
+    link_close(link, in_handshake ? "no answer in time; is that port one for TLS?" : "no answer in time",
+               false);
 }
 
 static void
@@ -347,21 +345,13 @@ link_on_disconnect(const redisAsyncContext *redis, int status)
     if (link == NULL) {
         return;
     }
-    char why[160];
-    (void)snprintf(why, sizeof why, "%s",
-                   status != REDIS_OK && redis->errstr[0] != '\0' ? redis->errstr : "closed");
-    link_close(link, why, true);
-}
-
-static bool
-link_start_tls(struct redis_link *link)
-{
-#ifdef HAVE_HIREDIS_SSL
-    if (link->url.tls) {
-        return redisInitiateSSLWithContext(&link->redis->c, link->tls) == REDIS_OK;
+    const char *trouble = link->tls != NULL ? redis_tls_trouble(link->tls) : "";
+    if (trouble[0] == '\0') {
+        trouble = status != REDIS_OK ? redis->errstr : "";
     }
-#endif
-    return !link->url.tls;
+    char why[320];
+    (void)snprintf(why, sizeof why, "%s", trouble[0] != '\0' ? trouble : "closed");
+    link_close(link, why, true);
 }
 
 /* address: numeric, so that hiredis has nothing to look up, which it would do on the loop. */
@@ -377,10 +367,17 @@ link_connect(struct redis_link *link, const char *address)
         return;
     }
     link->redis->data = link;
-    if (link->redis->err != 0 || redisLibeventAttach(link->redis, link->base) != REDIS_OK ||
-        !link_start_tls(link)) {
-        char why[160];
-        (void)snprintf(why, sizeof why, "%s", link->redis->errstr);
+    const char *trouble = NULL;
+    if (link->redis->err != 0) {
+        trouble = link->redis->errstr;
+    } else if (redisLibeventAttach(link->redis, link->base) != REDIS_OK) {
+        trouble = "out of memory";
+    } else if (link->tls != NULL && !redis_tls_start(link->tls, &link->redis->c)) {
+        trouble = redis_tls_trouble(link->tls);
+    }
+    if (trouble != NULL) {
+        char why[320];
+        (void)snprintf(why, sizeof why, "%s", trouble);
         link_close(link, why, false);
         return;
     }
@@ -422,13 +419,10 @@ redis_url_problem(const char *text)
     struct redis_url url;
     const char *problem = redis_url_parse(text, &url);
     explicit_bzero(url.password, sizeof url.password);
-#ifndef HAVE_HIREDIS_SSL
-    if (problem == NULL && url.tls) {
+    if (problem == NULL && url.tls && !redis_tls_is_built_in()) {
         return "REDIS_URL is rediss://, but the hiredis that this program was built with has no "
-               "TLS "
-               "(Debian 13's has); use redis:// through a tunnel, or build there";
+               "TLS (Debian 13's has); use redis:// through a tunnel, or build there";
     }
-#endif
     return problem;
 }
 
@@ -456,16 +450,9 @@ redis_link_new(struct event_base *base, const char *url, const char *name,
         link->reconnect_timer == NULL || link->resolver == NULL) {
         goto fail;
     }
-#ifdef HAVE_HIREDIS_SSL
-    if (link->url.tls) {
-        (void)redisInitOpenSSL();
-        /* NULL, NULL: the system's certificate authorities, as OpenSSL is set up. */
-        link->tls = redisCreateSSLContext(NULL, "/etc/ssl/certs", NULL, NULL, link->url.host, NULL);
-        if (link->tls == NULL) {
-            goto fail;
-        }
+    if (link->url.tls && (link->tls = redis_tls_new(link->url.host)) == NULL) {
+        goto fail;
     }
-#endif
     timer_start(link->reconnect_timer, 0);
     return link;
 
@@ -496,11 +483,7 @@ redis_link_free(struct redis_link *link)
     }
     commands_finish(&pending, REDIS_UNKNOWN);
     commands_finish(&link->unsent, REDIS_UNSENT);
-#ifdef HAVE_HIREDIS_SSL
-    if (link->tls != NULL) {
-        redisFreeSSLContext(link->tls);
-    }
-#endif
+    redis_tls_free(link->tls);
     explicit_bzero(link->url.password, sizeof link->url.password);
     free(link);
 }

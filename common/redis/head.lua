@@ -40,8 +40,15 @@ local VERSION = 6
 -- this is raised in the same change, and what is older serves nobody from then on but says why.
 local OLDEST = 1
 
--- Written into each booking as `schema`. To change what a booking's fields mean: raise it, teach
--- `booking.load` to read the old number, and keep writing nothing that the old library misreads.
+-- Written into each booking as `schema`: what its fields mean. Programs know a booking by the calls of this
+-- library alone, and no older library is loaded over a newer one, so what older ones wrote has to be read
+-- here only. To change what a field means:
+--   1. raise SCHEMA, and VERSION as always;
+--   2. have booking.load turn a record with a lower number into one of this: the booking's next step writes
+--      it, and what takes no further step expires with TOLLGATE_KEEP_DAYS as it is;
+--   3. teach both to the scripts that read records themselves (story.py, verify.py and others in scripts/lib/tollgate);
+--   4. test it with a record as the older library wrote it, in each of its states.
+-- A field that is merely new needs none of this: an older record lacks it, and whoever reads it allows for nil.
 local SCHEMA = 1
 
 -- How many entries people and dashboards can look back on. Trimmed ones stay counted in `stats`.

@@ -1,6 +1,7 @@
 """Workers survive each other: killed, stopped or cut off with bookings in hand. What they had is taken over, no
 attempt is burned, Cal.com is asked for each thing once, and the credit moves once."""
 
+import os
 import signal
 import socket
 import threading
@@ -17,6 +18,8 @@ from test_worker_life import leave
 CAPTURED = [("hold", 1), ("capture", 1)]
 # A short lease; the others wait 6 s after they connected, and sweep every 3 s.
 QUICK = {"TOLLGATE_LEASE_MS": "1000"}
+# TOLLGATE_TEST_STOPPED_S=60: how long a worker is stopped after another one took over.
+STOPPED_S = float(os.environ.get("TOLLGATE_TEST_STOPPED_S", "0"))
 TAKEN_OVER_S = 20
 
 
@@ -253,6 +256,7 @@ def test_stopped_for_longer_than_its_lease_it_does_nothing_wrong(make_gate):
     sleeper.send_signal(signal.SIGSTOP)
     heir = gate.add_worker().wait_ready()
     assert [gate.wait_settled(id)["state"] for id in ids] == ["accepted"] * 3
+    time.sleep(STOPPED_S)
     wake(sleeper)
     wait_for(lambda: count(sleeper, 'bookings_total{result="stale"}') == 3, what="three stale steps")
     assert count(sleeper, "leases_lost_total") == 1

@@ -5,7 +5,7 @@ import argparse
 import getpass
 import os
 import sys
-from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
@@ -150,7 +150,9 @@ class Link:
         self.url = redis_url(options)
         self.namespace = namespace(options)
         # To a socket in the file system redis-py connects without a limit, and knows none.
-        limits = {} if self.url.startswith("unix:") else {"socket_connect_timeout": 5}
+        limits: Dict[str, Any] = {} if self.url.startswith("unix:") else {"socket_connect_timeout": 5}
+        if self.url.startswith("rediss:"):
+            limits["ssl_check_hostname"] = True  # older redis-py takes any host's certificate
         try:
             # Newer redis-py sends a command again whose answer was lost: a grant without a key would be done twice.
             self.client = redis.Redis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape",
