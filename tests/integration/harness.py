@@ -100,7 +100,7 @@ class RedisServer:
                    *self.arguments]
         with open(self.folder / "redis.log", "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        is_up = wait_for(self._has_started, what="redis-server") == "up"
+        is_up = wait_for(self._has_started, 6 * TIMEOUT, "redis-server") == "up"  # it may have a long log to read
         if is_up and LIBRARY:
             with redis.Redis(port=self.port) as client:
                 client.function_load(Path(LIBRARY).read_text(), replace=True)
