@@ -52,7 +52,7 @@ class Engine:
             if not has(image) and not pull(image):
                 try:
                     make(image)
-                except AssertionError as error:
+                except (AssertionError, OSError) as error:  # it fails, or is not there
                     return f"{image} can be neither pulled nor made: {error}"
         return None
 
@@ -73,6 +73,11 @@ class Engine:
         if self.daemon is not None:
             self.daemon.terminate()
             self.daemon.wait()
+
+
+def reaches_packages() -> bool:
+    """apt-get in a container, which every image is built with."""
+    return run("docker", "run", "--rm", BASE, "apt-get", "update", "--error-on=any", check=False).returncode == 0
 
 
 # ---- Base images ----

@@ -1,11 +1,14 @@
 """docker-compose.yml as a user runs it, with a project of its own, and people who book meanwhile."""
 
+import collections
 import json
 import os
+import re
+import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import redis
 
@@ -14,26 +17,33 @@ from harness import API_KEY, FINAL, SECRET, FakeCalcom, free_port, wait_for
 
 EXAMPLE = ROOT / ".env.example"
 SERVICES = ("redis", "ingest", "worker")
+TAG = f"test-{os.getpid()}"  # of the images that are built for the tests; a user's own stay as they are
+
+# What is set in the shell goes before .env, so nothing else is handed on.
+SHELL = {name: value for name, value in os.environ.items()
+         if name in ("PATH", "HOME", "LANG") or name.startswith("DOCKER_")}
 PENDING_S = 120  # a row is left to its webhook for 30 s before the sweep takes it
 MEMBERS = 20
 
 
 class Project:
-    """`values` stand in .env; the rest is as in .env.example."""
+    """`values` stand in .env; the rest is as in .env.example. `files`: further ones for docker-compose, with paths as
+    seen from `root`."""
 
-    def __init__(self, name: str, folder: Path, root: Path = ROOT, override: str = "", **values: str) -> None:
+    def __init__(self, name: str, folder: Path, root: Path = ROOT, files: Sequence[str] = (), override: str = "",
+                 **values: str) -> None:
         self.name, self.root = name, root
         self.env_file = folder / "env"
-        lines = EXAMPLE.read_text() + "".join(f"{key}={value}\n" for key, value in values.items())
+        lines = EXAMPLE.read_text() + "".join(f"{key}={value}\n" for key, value in {"TOLLGATE_TAG": TAG, **values}.items())
         self.env_file.write_text(lines)
-        self.files: List[Any] = ["-f", root / "docker-compose.yml"]
+        self.files: List[Any] = [part for file in ("docker-compose.yml", *files) for part in ("-f", root / file)]
         if override:
             (folder / "override.yml").write_text(override)
             self.files += ["-f", folder / "override.yml"]
 
     def compose(self, *arguments: Any, check: bool = True, **values: str) -> Any:
         return run(*composer(), "-p", self.name, "--env-file", self.env_file, *self.files, *arguments, check=check,
-                   cwd=self.root, env={**os.environ, **values}, timeout=600)
+                   cwd=self.root, env={**SHELL, **values}, timeout=600)
 
     def up(self, *arguments: Any, **values: str) -> None:
         self.compose("up", "-d", *arguments, **values)
@@ -69,21 +79,44 @@ class Project:
         return redis.Redis(networks[f"{self.name}_books"]["IPAddress"], decode_responses=True, socket_timeout=10)
 
 
+class Nginx:
+    """scripts/deploy/compose/nginx.conf before these ports of this machine, without TLS."""
+
+    FILE = ROOT / "scripts/deploy/compose/nginx.conf"
+    AROUND = "daemon off; master_process off; pid nginx.pid; error_log nginx.log;\nevents {}\nhttp {\naccess_log off;\n%s}\n"
+
+    def __init__(self, folder: Path, ports: List[int]) -> None:
+        self.port = free_port()
+        text = re.sub(r"^ *(ssl_certificate|server_name).*\n", "", self.FILE.read_text(), flags=re.M)
+        for old, new in {"443 ssl": f"127.0.0.1:{self.port}", "127.0.0.1:8080": f"127.0.0.1:{ports[0]}",
+                         "127.0.0.1:8081": f"127.0.0.1:{ports[1]}"}.items():
+            assert old in text
+            text = text.replace(old, new)
+        (folder / "nginx.conf").write_text(self.AROUND % text)
+        self.process = subprocess.Popen(["nginx", "-p", folder, "-c", folder / "nginx.conf"])
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
 class Club:
     """A project, the Cal.com that it serves (on the host, as Cal.com is elsewhere), and members with credit."""
 
     OVERRIDE = "services:\n  worker:\n    extra_hosts: [\"calcom:host-gateway\"]\n"
 
-    def __init__(self, name: str, folder: Path, **values: str) -> None:
-        port = free_port()
+    def __init__(self, name: str, folder: Path, proxy: bool = False, override: str = "", **options: Any) -> None:
+        port, second = free_port(), free_port()
+        self.proxy = Nginx(folder, [port, second]) if proxy else None
         (folder / "fake").mkdir()
-        self.fake = FakeCalcom(folder / "fake", f"http://127.0.0.1:{port}/webhook", "--listen", "0.0.0.0:0")
+        self.fake = FakeCalcom(folder / "fake", f"http://127.0.0.1:{self.proxy.port if self.proxy else port}/webhook",
+                               "--listen", "0.0.0.0:0")
         self.fake.start()
-        self.port = port
-        self.project = Project(name, folder, override=self.OVERRIDE, WEBHOOK_SECRET=SECRET, CALCOM_API_KEY=API_KEY,
-                               CALCOM_API_URL=f"http://calcom:{self.fake.url.rsplit(':', 1)[1]}/v2",
-                               CALCOM_RATE_LIMIT="0", TOLLGATE_SWEEP_INTERVAL="5", TOLLGATE_EVENT_TYPES="1207",
-                               TOLLGATE_PORT=str(port), **values)
+        self.project = Project(name, folder, override=self.OVERRIDE + override, **{
+            "WEBHOOK_SECRET": SECRET, "CALCOM_API_KEY": API_KEY,
+            "CALCOM_API_URL": f"http://calcom:{self.fake.url.rsplit(':', 1)[1]}/v2",
+            "CALCOM_RATE_LIMIT": "0", "TOLLGATE_SWEEP_INTERVAL": "5", "TOLLGATE_EVENT_TYPES": "1207",
+            "TOLLGATE_PORT": str(port), "TOLLGATE_SECOND_PORT": f"127.0.0.1:{second}", **options})
 
     def open(self, **values: str) -> None:
         self.project.up(**values)
@@ -98,6 +131,8 @@ class Club:
 
     def close(self) -> None:
         self.fake.stop()
+        if self.proxy:
+            self.proxy.stop()
         self.project.down()
 
     def at_calcom(self) -> Dict[str, str]:
@@ -114,6 +149,8 @@ class Club:
         client, calcom = self.project.redis(), self.at_calcom()
 
         def ours() -> bool:
+            if client.hlen("{tollgate}:done") < len(calcom):
+                return False
             with client.pipeline(transaction=False) as pipe:
                 for id in calcom:
                     pipe.hget("{tollgate}:booking:" + id, "state")
@@ -134,10 +171,16 @@ class Club:
         assert client.zcard("{tollgate}:dead") == 0
         self.project.tools("credit", "verify")
         sent = [row for row in self.fake.control("GET", "webhooks") if row["trigger"] == "BOOKING_REQUESTED"]
-        acknowledged = sum(200 <= row["status"] < 300 for row in sent)
+        acknowledged = {str(row["booking"]) for row in sent if 200 <= row["status"] < 300}
         stats = client.hgetall("{tollgate}:stats")
-        return {"bookings": len(calcom), "accepted": accepted, "acknowledged": acknowledged,
-                "not acknowledged": len(sent) - acknowledged, "found by the sweep": int(stats.get("found", 0))}
+        told = {"bookings": len(calcom), "accepted": accepted, "acknowledged": len(acknowledged),
+                "not acknowledged": len(set(calcom) - acknowledged), "found by the sweep": int(stats.get("found", 0))}
+        # Of those that were not acknowledged some had been recorded all the same.
+        assert told["found by the sweep"] <= told["not acknowledged"], told
+        confirms = collections.Counter(call["booking"] for call in self.fake.control("GET", "calls")
+                                       if call["action"] == "confirm" and call["status"] == 200)
+        assert max(confirms.values(), default=0) <= 1, "no booking was confirmed twice"
+        return told
 
 
 class Bookers:

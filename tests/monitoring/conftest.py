@@ -9,7 +9,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402
+import tally  # noqa: E402
 from prometheus import Prometheus  # noqa: E402
+
+pytest_unconfigure = tally.pytest_unconfigure
 
 
 @pytest.fixture
@@ -32,10 +35,3 @@ def prometheus(house):
     def watch(gate):
         return house.add(Prometheus(house.room("prometheus"), gate)).wait_ready()
     return watch
-
-
-def pytest_unconfigure(config):
-    """CI adds this line up with the other tests'."""
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    count = {what: len(reporter.stats.get(what, [])) for what in ("passed", "failed", "error")}
-    print(f"{count['passed']} passed, {count['failed'] + count['error']} failed")

@@ -11,8 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402
+import tally  # noqa: E402
 
 PREFIX = Path("usr")
+
+pytest_unconfigure = tally.pytest_unconfigure
 
 
 class Tree:
@@ -52,10 +55,3 @@ def redis_server(tmp_path_factory):
     server.start()
     yield server
     server.stop()
-
-
-def pytest_unconfigure(config):
-    """CI adds this line up with the other tests'."""
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    count = {what: len(reporter.stats.get(what, [])) for what in ("passed", "failed", "error", "skipped")}
-    print(f"{count['passed']} passed, {count['failed'] + count['error']} failed, {count['skipped']} skipped")
