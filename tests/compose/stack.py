@@ -80,24 +80,38 @@ class Project:
 
 
 class Nginx:
-    """scripts/deploy/compose/nginx.conf before these ports of this machine, without TLS."""
+    """On the host, with these servers; ended by stop()."""
 
-    FILE = ROOT / "scripts/deploy/compose/nginx.conf"
     AROUND = "daemon off; master_process off; pid nginx.pid; error_log nginx.log;\nevents {}\nhttp {\naccess_log off;\n%s}\n"
 
-    def __init__(self, folder: Path, ports: List[int]) -> None:
-        self.port = free_port()
-        text = re.sub(r"^ *(ssl_certificate|server_name).*\n", "", self.FILE.read_text(), flags=re.M)
-        for old, new in {"443 ssl": f"127.0.0.1:{self.port}", "127.0.0.1:8080": f"127.0.0.1:{ports[0]}",
-                         "127.0.0.1:8081": f"127.0.0.1:{ports[1]}"}.items():
-            assert old in text
-            text = text.replace(old, new)
-        (folder / "nginx.conf").write_text(self.AROUND % text)
+    def __init__(self, folder: Path, port: int, servers: str) -> None:
+        self.port = port
+        folder.mkdir()
+        (folder / "nginx.conf").write_text(self.AROUND % servers)
         self.process = subprocess.Popen(["nginx", "-p", folder, "-c", folder / "nginx.conf"])
 
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
+
+
+def before_two(folder: Path, ports: List[int]) -> Nginx:
+    """scripts/deploy/compose/nginx.conf before these ports of this machine, without TLS."""
+    port = free_port()
+    file = ROOT / "scripts/deploy/compose/nginx.conf"
+    text = re.sub(r"^ *(ssl_certificate|server_name).*\n", "", file.read_text(), flags=re.M)
+    for old, new in {"443 ssl": f"127.0.0.1:{port}", "127.0.0.1:8080": f"127.0.0.1:{ports[0]}",
+                     "127.0.0.1:8081": f"127.0.0.1:{ports[1]}"}.items():
+        assert old in text
+        text = text.replace(old, new)
+    return Nginx(folder, port, text)
+
+
+def before_calcom(folder: Path, url: str, certificate: Path, key: Path) -> Nginx:
+    """TLS for the fake Cal.com."""
+    port = free_port()
+    return Nginx(folder, port, f"server {{ listen {port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key};\n"
+                               f"location / {{ proxy_pass {url}; }} }}\n")
 
 
 class Club:
@@ -106,8 +120,9 @@ class Club:
     OVERRIDE = "services:\n  worker:\n    extra_hosts: [\"calcom:host-gateway\"]\n"
 
     def __init__(self, name: str, folder: Path, proxy: bool = False, override: str = "", **options: Any) -> None:
+        """override: goes on with the worker's section."""
         port, second = free_port(), free_port()
-        self.proxy = Nginx(folder, [port, second]) if proxy else None
+        self.proxy = before_two(folder / "proxy", [port, second]) if proxy else None
         (folder / "fake").mkdir()
         self.fake = FakeCalcom(folder / "fake", f"http://127.0.0.1:{self.proxy.port if self.proxy else port}/webhook",
                                "--listen", "0.0.0.0:0")

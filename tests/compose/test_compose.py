@@ -14,7 +14,7 @@ import pytest
 from certificates import Authority
 from engine import BASE, ROOT, run
 from harness import API_KEY, SECRET, wait_for
-from stack import SERVICES, TAG, Bookers
+from stack import SERVICES, TAG, Bookers, before_calcom
 
 LIMIT_MIB = 60  # what ingest's and worker's images may weigh above their base
 UID = "64646"
@@ -59,10 +59,13 @@ def test_the_demo_settles_its_bookings(project):
 
 # ---- What the gate's containers are ----
 
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def program(container):
-    """The process of the program in a container, as the host sees it: the child of the init."""
-    init = container["State"]["Pid"]
-    return int(Path(f"/proc/{init}/task/{init}/children").read_text().split()[0])
+    """The process of the program in a container, as the host sees it: the first child of the init."""
+    return children(container["State"]["Pid"])[0]
 
 
 def test_containers_are_what_they_claim(open_club):
@@ -82,6 +85,9 @@ def test_containers_are_what_they_claim(open_club):
         assert int(seen["CapEff"], 16) == int(seen["CapBnd"], 16) == 0 and seen["NoNewPrivs"] == "1", service
         assert seen["Uid"].split()[0] != "0" and (service == "redis" or seen["Uid"].split()[0] == UID), service
         assert c.project.compose("exec", "-T", service, "sh", "-c", "echo > /x", check=False).returncode != 0, service
+        c.project.compose("exec", "-T", service, "sh", "-c", "(sleep 0.1 &)")
+        init = container["State"]["Pid"]
+        wait_for(lambda: children(init) == [program(container)], 10, f"{service}: its init to reap what nobody waits for")
     config = dict(line.split("\t") for line in c.project.compose(
         "exec", "-T", "redis", "sh", "-c",
         "for n in appendonly appendfsync maxmemory-policy; do redis-cli config get $n | paste - -; done"
@@ -89,14 +95,16 @@ def test_containers_are_what_they_claim(open_club):
     assert config == {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
-@pytest.mark.parametrize("missing, service", [("WEBHOOK_SECRET", "ingest"), ("CALCOM_API_URL", "worker"),
-                                              ("CALCOM_API_KEY", "worker")])
-def test_a_missing_value_gets_its_sentence(project, missing, service):
+@pytest.mark.parametrize("service, name, value", [
+    ("ingest", "WEBHOOK_SECRET", ""), ("worker", "CALCOM_API_URL", ""), ("worker", "CALCOM_API_KEY", ""),
+    ("worker", "CALCOM_API_URL", "api.cal.com"), ("ingest", "TOLLGATE_THREADS", "many"),
+])
+def test_what_is_wrong_in_env_gets_its_sentence(project, service, name, value):
     values = {"WEBHOOK_SECRET": "s3cr3t-example", "CALCOM_API_URL": "https://api.cal.com/v2", "CALCOM_API_KEY": "cal_x",
-              "TOLLGATE_PORT": "127.0.0.1:0", missing: ""}
+              "TOLLGATE_PORT": "127.0.0.1:0", name: value}
     p = project(**values)
-    p.up("redis", service)
-    said = wait_for(lambda: re.search(rf"tollgate-{service}: .*{missing}.*", p.logs(service)), 30, "a sentence")
+    p.up("--no-deps", service)
+    said = wait_for(lambda: re.search(rf"tollgate-{service}: .*{name}.*", p.logs(service)), 30, "a sentence")
     print(said.group(0))
 
 
@@ -145,7 +153,8 @@ def test_the_operators_scripts_need_no_installation(open_club):
     assert wrong.returncode == 2 and "nonsense" in wrong.stderr
 
 
-TLS_REDIS = """\
+TRUSTING = """\
+    volumes: ["{folder}/authority.crt:/etc/ssl/certs/ca-certificates.crt:ro"]
   redis:
     command: [redis-server, --dir, /data, --appendonly, "yes", --appendfsync, always, --protected-mode, "no",
               --tls-port, "6380", --tls-cert-file, /tls/redis.crt, --tls-key-file, /tls/redis.key, --tls-auth-clients, "no"]
@@ -153,8 +162,8 @@ TLS_REDIS = """\
 """
 
 
-def test_secrets_as_files_and_a_redis_with_tls(club, tmp_path):
-    """The two additions in scripts/deploy/compose, as they say themselves."""
+def test_secrets_as_files_and_tls_on_both_sides(club, tmp_path):
+    """The two additions in scripts/deploy/compose, as they say themselves; Cal.com's authority stands for a public one."""
     root, tls = tmp_path / "root", tmp_path / "tls"
     shutil.copytree(ROOT / "scripts/deploy/compose", root / "scripts/deploy/compose")
     shutil.copy(ROOT / "docker-compose.yml", root)
@@ -169,10 +178,14 @@ def test_secrets_as_files_and_a_redis_with_tls(club, tmp_path):
         path.chmod(0o400)
         os.chown(path, int(UID), int(UID))
     c = club(root=root, files=["scripts/deploy/compose/secrets.yml", "scripts/deploy/compose/authority.yml"],
-             override=TLS_REDIS.format(folder=tls), REDIS_URL="rediss://redis:6380/0", TOLLGATE_AUTHORITY=authority.certificate,
+             override=TRUSTING.format(folder=tls), REDIS_URL="rediss://redis:6380/0", TOLLGATE_AUTHORITY=authority.certificate,
              WEBHOOK_SECRET="", CALCOM_API_KEY="")
-    c.open()
-    assert c.fake.book(c.member(1)) and set(c.wait_settled().values()) == {"accepted"}
+    door = before_calcom(tmp_path / "door", c.fake.url, *authority.issue("calcom", "DNS:calcom"))
+    try:
+        c.open(CALCOM_API_URL=f"https://calcom:{door.port}/v2")
+        assert c.fake.book(c.member(1)) and set(c.wait_settled().values()) == {"accepted"}
+    finally:
+        door.stop()
     assert "waiting" in c.project.tools("queue").stdout
     for service, secret in (("ingest", SECRET), ("worker", API_KEY)):
         assert secret not in json.dumps(c.project.inspect(service)), f"{service}: docker inspect shows no secret"
