@@ -65,8 +65,34 @@ def read_calcom(fake: Any) -> Dict[str, Row]:
     return found
 
 
+def redis_ms(client: Any) -> int:
+    seconds, us = client.time()
+    return seconds * 1000 + us // 1000
+
+
+def entry_ms(entry_id: str) -> int:
+    return int(entry_id.split("-")[0])
+
+
+def mend_torn(client: Any, history: History, since_ms: int) -> None:
+    """A sweep may have moved credit between the reading of a record and of its ledger: what has an entry that is not
+    older than the reading is read again."""
+    prefix = f"{{{NAMESPACE}}}:"
+    while torn := [account for account, entries in history.ledgers.items() if entries and entry_ms(entries[-1][0]) >= since_ms]:
+        again_ms = redis_ms(client)
+        for account in torn:
+            history.accounts[account] = client.hgetall(f"{prefix}credit:{account}")
+            history.ledgers[account] = client.xrange(f"{prefix}ledger:{account}")
+            for id_, entry in history.ledgers[account]:
+                for booking in {entry.get("booking"), entry.get("from")} - {None, ""}:
+                    if entry_ms(id_) >= since_ms:
+                        history.bookings[booking] = client.hgetall(f"{prefix}booking:{booking}")
+        since_ms = again_ms
+
+
 def read_redis(client: Any, history: History) -> None:
     prefix = f"{{{NAMESPACE}}}:"
+    since_ms = redis_ms(client)
 
     def read(kind: str, ask: Callable[[Any, str], Any]) -> Dict[str, Any]:
         """Name -> answer, for all keys that begin so."""
@@ -83,6 +109,7 @@ def read_redis(client: Any, history: History) -> None:
     history.bookings = read("booking", lambda pipe, key: pipe.hgetall(key))
     history.accounts = read("credit", lambda pipe, key: pipe.hgetall(key))
     history.ledgers = read("ledger", lambda pipe, key: pipe.xrange(key))
+    mend_torn(client, history, since_ms)
     history.known = dict(client.zrange(prefix + "known", 0, -1, withscores=True))
     history.stats = client.hgetall(prefix + "stats")
     history.places = {"queue": client.lrange(prefix + "queue", 0, -1), "retry": client.zrange(prefix + "retry", 0, -1),

@@ -5,13 +5,15 @@ import sys
 
 import pytest
 
-from harness import ROOT
+from harness import ROOT, wait_for
 
 sys.path.insert(0, str(ROOT / "tests" / "chaos"))
 
 import checker
 import script
 from history import History
+from recorder import mend_torn, redis_ms
+from stage import NAMESPACE
 
 ANN = "ann@chaos.example"
 URL = "http://127.0.0.1:8080/webhook"
@@ -402,3 +404,18 @@ def test_nobody_suffers_two_things_at_a_time():
 def test_only_the_faults_that_were_asked_for():
     kinds = {fault.kind for fault in script.make_faults(7, 180, CAST, ["api", "kill-redis", "webhooks"])}
     assert kinds == {"api", "kill-redis"}
+
+
+def test_what_moved_while_it_was_read_is_read_again(house):
+    """Else a sweep that refunds between the two would look like a book that does not balance."""
+    client = house.redis().client()
+    before_ms = redis_ms(client)
+    history = History(settings={}, granted={})
+    history.bookings = {"1": {"charged": "1"}, "2": {"charged": "1"}}
+    for id, ms, kind in ((2, before_ms - 5000, "capture"), (1, before_ms - 4000, "capture"), (1, before_ms + 1, "refund")):
+        client.xadd(f"{{{NAMESPACE}}}:ledger:{ANN}", {"booking": id, "kind": kind, "amount": 1}, id=f"{ms}-0")
+    history.ledgers = {ANN: client.xrange(f"{{{NAMESPACE}}}:ledger:{ANN}")}
+    client.hset(f"{{{NAMESPACE}}}:booking:1", "charged", 0)
+    wait_for(lambda: redis_ms(client) > before_ms + 1, what="a later time")
+    mend_torn(client, history, before_ms)
+    assert history.bookings == {"1": {"charged": "0"}, "2": {"charged": "1"}}
