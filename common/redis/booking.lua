@@ -44,6 +44,7 @@
 --   calls                  the newest calls to Cal.com: `<began ms> <took ms> <call> <status> <class> <detail>`
 --   found_ms               when a sweep found it, for no webhook had told of it
 --   check                  it is only to be looked at, and then goes back: `none` or `dead <since ms>`; '': no
+--   look_tries             how many of these looks failed
 --   last_error
 --   mended                 what a person did when it was dead: `<ms> <requeued or discarded> <by> <note> <why it was
 --                          dead>`, between tabs
@@ -58,7 +59,7 @@ local NUMERIC = {
   'schema', 'start', 'end', 'first_ms', 'occurrences', 'deferred', 'events', 'received_ms', 'cost', 'held', 'charged',
   'decided_ms', 'settled_ms', 'taken_ms', 'act_ms', 'busy_until_ms', 'deaths', 'solo_deaths', 'takes', 'attempts',
   'requested_ms', 'created_ms', 'rescheduled_ms', 'payment_ms', 'cancelled_ms', 'cancelled_received_ms',
-  'rejected_ms', 'requeued_ms', 'found_ms', 'queued_ms',
+  'rejected_ms', 'requeued_ms', 'found_ms', 'queued_ms', 'look_tries',
 }
 
 local OPEN = { waiting = true, accepting = true, rejecting = true }

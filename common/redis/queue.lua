@@ -26,11 +26,13 @@ end
 
 -- Makes sure that somebody will look at the booking (again).
 function queue.add(ns, id, b)
-  if b.place == 'queue' then
-    booking.set(b, 'check', '') -- to be looked at, and now there is more to do
-    return
-  elseif b.place == 'active' then
+  if b.place == 'active' then
     booking.set(b, 'again', '1')
+    return
+  elseif (b.check or '') ~= '' then
+    booking.set(b, 'check', '') -- to be looked at, and now there is more to do
+  end
+  if b.place == 'queue' then
     return
   elseif b.place == 'dead' then
     booking.set(b, 'attempts', 0)

@@ -295,7 +295,7 @@ end
 -- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls, unfinished (see
 -- may_run_for: it is not due before that call is over, since whoever takes it next may act)
 -- Answers {'retry', delay}, {'queued'} (named again meanwhile), {'dead'}, {'checked'} (it was only to be
--- looked at, and a later sweep will) or {'stale'}.
+-- looked at, and its next turn in a sweep will do) or {'stale'}.
 local function retry(keys, args)
   local ns = namespace(keys)
   local id, token, why = args[1], args[2], args[6] or ''
@@ -321,8 +321,7 @@ local function retry(keys, args)
       booking.set(b, 'doubt', '1')
       place = queue.put_down(ns, id, b, 'retry', now + delay_ms)
     elseif (b.check or '') ~= '' then
-      sweep.put_back(ns, id, b)
-      place = 'checked'
+      place = sweep.look_failed(ns, id, b, now + delay_ms)
     elseif is_hopeless then
       place = queue.park(ns, id, b, now, 'gave up: ' .. why, counts)
     else

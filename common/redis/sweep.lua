@@ -24,6 +24,9 @@ local DRIFT_NEWS = 100
 -- Looks that are ordered at a time, once a second at most, also where calls are not limited.
 local LOOKS_MOST = 20
 
+-- How often a look is tried before it waits for its next turn.
+local LOOK_TRIES = 5
+
 -- How many entries of a ledger are read to find one booking's.
 local LEDGER_READ = 1000
 
@@ -82,6 +85,21 @@ function sweep.put_back(ns, id, b)
   return queue.put_down(ns, id, b, dead_ms and 'dead' or 'none', dead_ms)
 end
 
+-- A look that failed is tried again at `due_ms`: its turn comes once in a sweep of all that is known, which may
+-- take an hour, and what it was to find stays wrong until then. Answers the place, or 'checked': it was enough.
+function sweep.look_failed(ns, id, b, due_ms)
+  booking.set(b, 'look_tries', (b.look_tries or 0) + 1)
+  if b.look_tries >= LOOK_TRIES then
+    sweep.put_back(ns, id, b)
+    return 'checked'
+  end
+  local place = queue.put_down(ns, id, b, 'retry', due_ms)
+  if place == 'queue' then
+    booking.set(b, 'check', '')
+  end
+  return place
+end
+
 -- Orders a look at a booking that nobody has in hand, by a job as any other.
 local function order_look(ns, id, b, now, keep_ms)
   local was = 'none'
@@ -91,6 +109,9 @@ local function order_look(ns, id, b, now, keep_ms)
   queue.leave(ns, id, b)
   queue.push(ns, id, b, 'LPUSH')
   booking.set(b, 'check', was)
+  if b.look_tries then
+    booking.set(b, 'look_tries', 0)
+  end
   booking.save(ns, id, b, now, keep_ms)
 end
 

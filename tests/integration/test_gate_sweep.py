@@ -183,6 +183,24 @@ def test_a_lost_cancellation(make_gate, dialect, by, balance):
     assert purses(gate) == (balance, 0, 0)
 
 
+@pytest.mark.parametrize("fault", [{"kind": "reset_before"}, {"kind": "status", "status": 502}], ids=str)
+def test_a_look_that_fails_is_tried_again_soon(make_gate, fault):
+    """And not when its turn comes again, which is an interval later at least."""
+    gate = make_gate(worker_env={"TOLLGATE_SWEEP_INTERVAL": "0"})
+    gate.credit(ANN, balance=5)
+    id = gate.fake.book(ANN)["id"]
+    gate.wait_settled(id)
+    gate.worker.stop()
+    gate.fake.cancel(id, by="host", webhook="lost")
+    gate.fake.fault(action="get", times=1, **fault)
+    gate.client.zadd(gate.key("known"), {id: 1})
+    gate.client.hset(gate.key("sweep"), "next_ms", 1)
+    gate.add_worker(TOLLGATE_SWEEP_INTERVAL="600")
+    wait_for(lambda: gate.booking(id)["state"] == "cancelled", what="the cancellation to be seen")
+    assert purses(gate) == (5, 0, 0) and acts(gate, id) == ["confirm"]
+    assert len(gate.fake.calls(id, "get")) == 2
+
+
 def test_a_lost_cancellation_that_came_too_late_is_kept(make_gate):
     gate = make_gate(worker_env=OFTEN)
     gate.credit(ANN, balance=5)

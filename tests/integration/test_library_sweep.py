@@ -292,19 +292,59 @@ def test_in_observe_mode_nothing_is_looked_at(library):
     assert (library.dead(), library.place(), library.booking()["check"]) == (["1"], "dead", "")
 
 
-def test_a_look_that_fails_is_not_retried(library):
+def fail_looks(library, job, tries):
+    """So many in a row, each again as soon as it is due."""
+    for _ in range(tries):
+        assert library.retry(job, delay_ms=1000) == ["retry", 1000]
+        library.client.zadd(library.key("retry"), {"1": 1})
+        job = library.take_one(fresh_ms=60000)
+        assert job.goal == "look"
+    return job
+
+
+def test_a_look_that_fails_is_tried_again(library):
+    """Its turn may come only after an hour."""
     accepted(library)
     job, = checked(library)
+    job = fail_looks(library, job, 4)
+    library.settle(job, "cancelled")
+    library.take()
+    assert library.state() == "cancelled" and library.purses() == (5, 0, 0)
+    assert library.booking()["attempts"] == "0" and "last_error" not in library.booking()
+
+
+def test_a_look_that_fails_again_and_again_waits_for_its_turn(library):
+    accepted(library)
+    job = fail_looks(library, checked(library)[0], 4)
     assert library.retry(job, delay_ms=1000) == ["checked"]
     assert library.retries() == [] and library.booking()["attempts"] == "0" and "last_error" not in library.booking()
+    fail_looks(library, checked(library)[0], 4)
 
 
 def test_a_look_at_the_dead_that_fails_puts_it_back(library):
     dead(library)
-    job, = checked(library)
+    job = fail_looks(library, checked(library)[0], 4)
     assert library.retry(job) == ["checked"] and library.dead() == ["1"]
     job, = checked(library)
     assert library.settle(job, "refused") == ["checked"] and library.dead() == ["1"]
+
+
+def test_news_while_a_look_waits_to_be_tried_again_come_first(library):
+    accepted(library)
+    job, = checked(library)
+    assert library.retry(job, delay_ms=60000) == ["retry", 60000]
+    library.record(1, "cancelled")
+    library.take()
+    assert library.state() == "cancelled" and library.purses() == (5, 0, 0)
+
+
+def test_news_during_a_look_that_fails_come_first(library):
+    accepted(library)
+    job, = checked(library)
+    library.record(1, "cancelled")
+    assert library.retry(job, delay_ms=60000) == ["queued"]
+    library.take()
+    assert library.state() == "cancelled" and library.purses() == (5, 0, 0)
 
 
 def test_news_during_a_look_are_not_lost(library):
