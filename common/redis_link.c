@@ -64,8 +64,8 @@ struct redis_link {
     struct event *reconnect_timer;
     unsigned failures; /* connections lost or refused since the link was last ready */
     unsigned
-        failures_before; /* the same when it became ready: redis_link_reset goes on from there */
-    int greetings;       /* AUTH and SELECT still to be answered */
+        failures_before;   /* the same when it became ready: redis_link_reset goes on from there */
+    int greetings;         /* AUTH and SELECT still to be answered */
     struct redis_tls *tls; /* NULL without TLS */
 };
 
@@ -245,7 +245,8 @@ link_on_deadline(evutil_socket_t fd, short what, void *arg)
         return;
     }
     bool in_handshake = link->tls != NULL && link->state == GREETING;
-    link_close(link, in_handshake ? "no answer in time; is that port one for TLS?" : "no answer in time",
+    link_close(link,
+               in_handshake ? "no answer in time; is that port one for TLS?" : "no answer in time",
                false);
 }
 

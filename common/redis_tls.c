@@ -42,7 +42,8 @@ redis_tls_new(const char *host)
         SSL_CTX_set_default_verify_paths(tls->context) != 1 ||
         SSL_CTX_set_min_proto_version(tls->context, TLS1_2_VERSION) != 1) {
         const char *error = ERR_reason_error_string(ERR_peek_last_error());
-        log_error("TLS to redis cannot be set up", log_s("error", error != NULL ? error : "no memory"));
+        log_error("TLS to redis cannot be set up",
+                  log_s("error", error != NULL ? error : "no memory"));
         redis_tls_free(tls);
         return NULL;
     }
@@ -82,13 +83,15 @@ explain(struct redis_tls *tls, const SSL *connection)
     long verdict = SSL_get_verify_result(connection);
     tls->trouble[0] = '\0';
     if (verdict != X509_V_OK) {
-        (void)snprintf(
-            tls->trouble, sizeof tls->trouble,
-            "the certificate of %.100s is refused: %s (SSL_CERT_FILE may name an authority of your own)",
-            tls->host, X509_verify_cert_error_string(verdict));
+        (void)snprintf(tls->trouble, sizeof tls->trouble,
+                       "the certificate of %.100s is refused: %s (SSL_CERT_FILE may name an "
+                       "authority of your own)",
+                       tls->host, X509_verify_cert_error_string(verdict));
     } else if (reason != NULL) {
         (void)snprintf(tls->trouble, sizeof tls->trouble, "TLS: %s%s", reason,
-                       ERR_GET_REASON(error) == SSL_R_WRONG_VERSION_NUMBER ? "; is that port one for TLS?" : "");
+                       ERR_GET_REASON(error) == SSL_R_WRONG_VERSION_NUMBER
+                           ? "; is that port one for TLS?"
+                           : "");
     }
 }
 

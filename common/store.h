@@ -1,7 +1,7 @@
 /*
  * The Redis library (common/redis) as typed calls: one per function of it. Loads the library into a
- * Redis that has none or an older one, and again when it was lost; never replaces a newer one. Where a
- * newer one no longer serves this program, the store stays away and the log says so.
+ * Redis that has none or an older one, and again when it was lost; never replaces a newer one.
+ * Where a newer one no longer serves this program, the store stays away and the log says so.
  *
  * Every call ends in exactly one run of its callback, never from inside the call.
  */
