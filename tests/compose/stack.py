@@ -117,7 +117,7 @@ def before_calcom(folder: Path, url: str, certificate: Path, key: Path) -> Nginx
 class Club:
     """A project, the Cal.com that it serves (on the host, as Cal.com is elsewhere), and members with credit."""
 
-    OVERRIDE = "services:\n  worker:\n    extra_hosts: [\"calcom:host-gateway\"]\n"
+    OVERRIDE = "services:\n" + "".join(f"  {service}:\n    extra_hosts: [\"calcom:host-gateway\"]\n" for service in ("tools", "worker"))
 
     def __init__(self, name: str, folder: Path, proxy: bool = False, override: str = "", **options: Any) -> None:
         """override: goes on with the worker's section."""

@@ -134,8 +134,10 @@ def test_lines_of_the_readme_work_as_written(open_club, tmp_path):
             words.insert(1, "-T")
             words += ["--yes"] if {"import", "install"} & set(words) else []
         print(line, "→", c.project.compose(*words).stdout[-200:])
-    assert len(c.project.containers("worker")) == 4
+        if "worker=4" in line:
+            assert len(c.project.containers("worker")) == 4
     c.project.up("--scale", "worker=1")
+    c.project.compose("rm", "-sf", "second-ingest")
 
 
 def test_the_operators_scripts_need_no_installation(open_club):
@@ -193,13 +195,12 @@ def test_secrets_as_files_and_tls_on_both_sides(club, tmp_path):
 
 # ---- Under load ----
 
-def settle_time(club, count):
-    """How long (s) so many bookings take that all came at once."""
-    since = time.monotonic()
-    for number in range(20):
-        club.fake.book(club.member(number), count=count // 20)
+def settle_rate(club, count):
+    """Bookings per second, of so many that come at once, from Cal.com's first call to its last."""
+    ids = {booking["id"] for number in range(20) for booking in club.fake.book(club.member(number), count=count // 20)["bookings"]}
     club.wait_settled()
-    return time.monotonic() - since
+    calls = [call for call in club.fake.calls() if call["booking"] in ids]
+    return count / (max(call["end_ms"] for call in calls) - min(call["t_ms"] for call in calls)) * 1000
 
 
 def test_scaling_up_speeds_up_and_scaling_down_loses_nothing(club, full):
@@ -207,12 +208,12 @@ def test_scaling_up_speeds_up_and_scaling_down_loses_nothing(club, full):
     c.open()
     c.fake.config(latencyMs=200)
     count = 1600 if full else 800
-    one = settle_time(c, count)
+    one = settle_rate(c, count)
     c.project.up("--scale", "worker=4")
     c.project.wait_healthy("worker")
-    four = settle_time(c, count)
-    print(f"{count} bookings: one worker {count / one:.0f}/s, four {count / four:.0f}/s: {one / four:.2f} times")
-    assert one / four >= (3.6 if full else 2.5)
+    four = settle_rate(c, count)
+    print(f"{count} bookings: one worker {one:.0f}/s, four {four:.0f}/s: {four / one:.2f} times")
+    assert four / one >= (3.6 if full else 2.5)
     with Bookers(c, 40):
         time.sleep(3)
         c.project.up("--scale", "worker=1")
@@ -298,6 +299,7 @@ def test_an_upgrade_under_load_loses_nothing(club, previous, full):
     told = c.judge()
     print(f"{told}; ingest was away for {gap_s:.2f} s")
     assert told["bookings"] >= 0.9 * rate * seconds
+    assert gap_s < (1 if full else 3), "full: on a machine that does nothing else"
 
 
 def test_two_ingests_behind_a_proxy_refuse_nothing(club, previous, full):
