@@ -61,14 +61,14 @@ TABLE = [
                 "cancelled = { state = 'cancelled', reason = 'cancelled in Cal.com; nothing is charged' },")],
           {"held"}, SHORT, [{**api(3, kind="status", status=500, action="any", times=-1), "lasts": 10}]),
     # A worker stands still with looks under way that fail, and goes on while others have its bookings in hand:
-    # they need four seconds for one, and are found to have them five to eight seconds after it stopped. Few looks
+    # they need four seconds for one, and are found to have them six to twelve seconds after it stopped. Few looks
     # fail in a row, for the breaker's sake.
     Plant("settle-without-fencing",
           [Edit("common/redis/settle.lua", "  if b and b.place == 'active' and b.token == token then",
                 "  if b and b.place == 'active' then")],
           {"overlap"}, ["--minutes", "0.9", "--sweep", "0", "--calm", "100", "--latency", "2000",
                         "--env", "TOLLGATE_FRESH_MS=0", "--env", "CALCOM_TIMEOUT_MS=4000"],
-          [fault for at, who, lasts in ((3, "worker1", 7), (14, "worker2", 7.5), (26, "worker3", 8), (38, "worker1", 8.5))
+          [fault for at, who, lasts in ((3, "worker1", 7.5), (15, "worker2", 8.5), (28, "worker3", 9.5), (42, "worker1", 10.5))
            for fault in [on(at, "stop-worker", who, lasts),
                          *(api(at - early / 4, kind="status", status=500, action="get", times=3)
                            for early in range(1, 9))]]),
