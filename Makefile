@@ -83,7 +83,7 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration monitoring packaging compose-test mutants chaos chaos-ci soak chaos-plants bench bench-quick costs coverage install uninstall deb deb-test clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration monitoring packaging compose-test mutants chaos chaos-ci soak chaos-plants coverage install uninstall deb deb-test clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -194,18 +194,6 @@ soak: $(programs)  ## whether memory stays flat under faults
 
 chaos-plants:  ## plants faults in copies of the sources; the checker has to see each
 	@$(PYTHON) tests/chaos/plants.py
-
-bench: $(programs)  ## what a webhook and a booking cost, beside what people would use instead (build/bench)
-	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py --durable
-
-bench-quick: $(programs)  ## the same in one short round
-	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py --quick
-
-## RECORD=1            of `make costs`: the record is written anew
-RECORD ?=
-
-costs: $(programs)  ## instructions of the hot paths, compared with those on record (tests/bench/costs.json)
-	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/bench/costs.py $(if $(RECORD),--record)
 
 coverage:  ## runs the tests with V=cov and prints the lines covered per file
 	@$(MAKE) --no-print-directory V=cov check
