@@ -97,7 +97,7 @@ function audit.go_on(ns, now)
   if (tonumber(state.next_ms) or 0) > now then
     return news
   end
-  state.cursor = is_count(state.cursor) and state.cursor or '0'
+  state.cursor = count_of(state.cursor) and state.cursor or '0'
   for _, account in ipairs(choose(ns, state)) do
     local text = problem(ns, account)
     if note_wrong(ns .. 'unbalanced', account, text, UNBALANCED_KEPT) then

@@ -56,10 +56,12 @@ local booking = {}
 local sweep = {}
 
 local NUMERIC = {
-  'schema', 'start', 'end', 'first_ms', 'occurrences', 'deferred', 'events', 'received_ms', 'cost', 'held', 'charged',
-  'decided_ms', 'settled_ms', 'taken_ms', 'act_ms', 'busy_until_ms', 'deaths', 'solo_deaths', 'takes', 'attempts',
-  'requested_ms', 'created_ms', 'rescheduled_ms', 'payment_ms', 'cancelled_ms', 'cancelled_received_ms',
-  'rejected_ms', 'requeued_ms', 'found_ms', 'queued_ms', 'look_tries',
+  schema = true, start = true, ['end'] = true, first_ms = true, occurrences = true, deferred = true,
+  events = true, received_ms = true, cost = true, held = true, charged = true, decided_ms = true,
+  settled_ms = true, taken_ms = true, act_ms = true, busy_until_ms = true, deaths = true, solo_deaths = true,
+  takes = true, attempts = true, requested_ms = true, created_ms = true, rescheduled_ms = true,
+  payment_ms = true, cancelled_ms = true, cancelled_received_ms = true, rejected_ms = true, requeued_ms = true,
+  found_ms = true, queued_ms = true, look_tries = true,
 }
 
 local OPEN = { waiting = true, accepting = true, rejecting = true }
@@ -71,15 +73,20 @@ local KINDS = {
   requested = true, created = true, rescheduled = true, payment = true, cancelled = true, rejected = true,
 }
 
+-- The record with its numbers as such; nil when there is none, or nil and an error text when that is no hash.
 function booking.load(ns, id)
-  local b = hash_get(ns .. 'booking:' .. id)
-  if not b then
-    return nil
+  local flat = redis.pcall('HGETALL', ns .. 'booking:' .. id)
+  if flat.err or #flat == 0 then
+    return nil, flat.err
   end
-  for _, field in ipairs(NUMERIC) do
-    b[field] = tonumber(b[field])
+  local b = { changes = {} }
+  for i = 1, #flat, 2 do
+    local field, value = flat[i], flat[i + 1]
+    if NUMERIC[field] then
+      value = number_of(value)
+    end
+    b[field] = value
   end
-  b.changes = {}
   return b
 end
 
@@ -104,15 +111,12 @@ function booking.add_calls(b, calls)
   end
 end
 
+-- Nothing of it is in Redis yet: it is its own changes.
 function booking.new(received_ms)
-  local b = { changes = {} }
-  booking.set(b, 'schema', SCHEMA)
-  booking.set(b, 'state', 'waiting')
-  booking.set(b, 'place', 'none')
-  booking.set(b, 'events', 0)
-  booking.set(b, 'takes', 0)
-  booking.set(b, 'attempts', 0)
-  booking.set(b, 'received_ms', received_ms)
+  local b = {
+    schema = SCHEMA, state = 'waiting', place = 'none', events = 0, takes = 0, attempts = 0, received_ms = received_ms,
+  }
+  b.changes = b
   return b
 end
 
@@ -128,15 +132,18 @@ function booking.save(ns, id, b, now, keep_ms)
   if b.changes.state or b.changes.first_seen then
     sweep.keep_known(ns, id, b, now)
   end
-  local flat = {}
+  local flat, count = {}, 0
   for field, value in pairs(b.changes) do
-    flat[#flat + 1] = field
-    flat[#flat + 1] = type(value) == 'number' and integer(value) or value
+    if field ~= 'changes' then
+      flat[count + 1] = field
+      flat[count + 2] = NUMERIC[field] and integer(value) or value
+      count = count + 2
+    end
   end
-  b.changes = {}
-  if #flat == 0 then
+  if count == 0 then
     return
   end
+  b.changes = {}
   redis.call('HSET', key, unpack(flat))
   if OPEN[b.state] and b.first_seen then
     return
@@ -162,11 +169,12 @@ function booking.merge(b, kind, created_ms, received_ms, fields)
   if kind == 'cancelled' then
     booking.set(b, 'cancelled_received_ms', received_ms)
   end
+  local changes = b.changes
   for field, value in pairs(fields) do
     -- In confirm and cancel events requires_confirmation is the event type's setting, not the
     -- booking's: only an event that makes a booking may tell it.
     if b[field] == nil and (field ~= 'requires_confirmation' or MAKING[kind]) then
-      booking.set(b, field, value)
+      b[field], changes[field] = value, value
     end
   end
   if MAKING[kind] and (not b.first_ms or created_ms < b.first_ms) then
@@ -288,8 +296,8 @@ function booking.note_open(ns, id, b, is_open, now)
   if not b.account then
     return
   elseif is_open then
-    redis.call('ZREMRANGEBYSCORE', key, '-inf', integer(now / 1000))
-    redis.call('ZADD', key, integer(b['end'] or b.start or now / 1000), id)
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', integer(math.floor(now / 1000)))
+    redis.call('ZADD', key, integer(b['end'] or b.start or math.floor(now / 1000)), id)
   elseif b.decision == 'accept' or b.state == 'accepted' then
     redis.call('ZREM', key, id)
   end

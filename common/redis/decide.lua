@@ -116,7 +116,7 @@ local function count_open(batch, b, old)
     return 0
   end
   local key = batch.ns .. 'open:' .. b.account
-  local count = redis.call('ZCOUNT', key, '(' .. integer(batch.now / 1000), '+inf')
+  local count = redis.call('ZCOUNT', key, '(' .. integer(math.floor(batch.now / 1000)), '+inf')
   if old and redis.call('ZSCORE', key, old.id) then
     count = count - 1
   end

@@ -31,10 +31,24 @@
 --   * Time is Redis's own. `*_ms` are milliseconds since the epoch, `start` and `end` are seconds.
 --   * While the library is being loaded Redis offers no global but `redis`: nothing at file level
 --     may call a standard function.
+--   * What costs is texts made of numbers and back, commands, and tables that grow; `make costs`
+--     counts the instructions of each function.
+
+-- Redis finds a global by way of a metatable, which costs four times as much as a local: those that are
+-- used here are locals, filled at the first call. (`redis` is another table then than during the load.)
+local register_function = redis.register_function
+
+local function standard()
+  return redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstring, pairs, pcall, select, setmetatable,
+    tonumber, tostring, type, unpack
+end
+
+local redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstring, pairs, pcall, select, setmetatable,
+  tonumber, tostring, type, unpack
 
 -- Raised with every change of this library. A program loads its own text over an older version and
 -- leaves a newer one alone, so programs of several versions share one Redis while they are upgraded.
-local VERSION = 7
+local VERSION = 8
 
 -- Programs from this version on are served. What their calls mean stays as it is; where that cannot be,
 -- this is raised in the same change, and what is older serves nobody from then on but says why.
@@ -100,7 +114,24 @@ local ADOPTED_MOST = 16
 -- The largest whole number that a Lua number and every JSON reader hold exactly.
 local MAX_CREDITS = 9007199254740991
 
+-- The time of this call (ms), once somebody asked for it.
+local time_ms
+
+-- How numbers are written. A 32-bit Redis has no %d for 10^10.
+local WHOLE
+
+-- What every function begins with.
+local function begin_call()
+  time_ms = nil
+  if not redis then
+    redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstring, pairs, pcall, select, setmetatable,
+      tonumber, tostring, type, unpack = standard()
+    WHOLE = string.format('%d', MAX_CREDITS) == string.format('%.0f', MAX_CREDITS) and '%d' or '%.0f'
+  end
+end
+
 local function namespace(keys)
+  begin_call()
   local prefix = keys[1] and keys[1]:match('^({[^{}]+}:)queue$')
   if not prefix then
     error({ err = 'ERR tollgate: KEYS[1] must be {namespace}:queue' })
@@ -108,18 +139,50 @@ local function namespace(keys)
   return prefix
 end
 
-local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+-- Numbers written and read last, with their texts. The same few come again and again: now, 0, a start.
+local MOST_REMEMBERED = 1000
+local texts, text_count = {}, 0
+local numbers, number_count = {}, 0
+
+-- The text of a whole number. Lua's own `..` writes 10^15 as 1e+15.
+local function integer(number)
+  local text = texts[number]
+  if not text then
+    if text_count >= MOST_REMEMBERED then
+      texts, text_count = {}, 0
+    end
+    text = string.format(WHOLE, number)
+    texts[number] = text
+    text_count = text_count + 1
+  end
+  return text
 end
 
--- Lua's own `..` writes 10^15 as 1e+15.
-local function integer(number)
-  return string.format('%.0f', number)
+-- As tonumber.
+local function number_of(text)
+  local number = numbers[text]
+  if not number then
+    number = tonumber(text)
+    if number_count >= MOST_REMEMBERED then
+      numbers, number_count = {}, 0
+    end
+    numbers[text] = number
+    number_count = number_count + 1
+  end
+  return number
+end
+
+-- Time stands still during a call, as it does for Redis.
+local function now_ms()
+  if not time_ms then
+    local time = redis.call('TIME')
+    time_ms = number_of(time[1]) * 1000 + math.floor(time[2] / 1000)
+  end
+  return time_ms
 end
 
 local function is_whole(number)
-  return type(number) == 'number' and number == math.floor(number) and math.abs(number) <= MAX_CREDITS
+  return type(number) == 'number' and number % 1 == 0 and number <= MAX_CREDITS and number >= -MAX_CREDITS
 end
 
 -- A flat reply (HGETALL) or argument list from index `first` (to `last`) as a table.
@@ -177,15 +240,17 @@ local function stats_write(ns, counts)
   end
 end
 
-local function is_count(text)
-  local number = tonumber(text)
-  return is_whole(number) and number >= 0
+-- A text as a whole number from 0 up; nil when it is none.
+local function count_of(text)
+  local number = text and number_of(text)
+  return number and is_whole(number) and number >= 0 and number or nil
 end
 
 -- An argument that must be a whole number of milliseconds, a count or a token.
 local function number_argument(args, index, name)
-  if not is_count(args[index]) then
+  local number = count_of(args[index])
+  if not number then
     error({ err = 'ERR tollgate: ' .. name .. ' must be a whole number, not ' .. tostring(args[index]) })
   end
-  return tonumber(args[index])
+  return number
 end

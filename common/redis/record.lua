@@ -74,12 +74,12 @@ end
 -- tollgate_record does.
 local function record_one(ns, id, event, fields, keep_ms, counts)
   local kind, created_ms, now = event.kind, event.created_ms, event.now
-  local b = booking.load(ns, id)
+  local b, message = booking.load(ns, id)
   if not b and redis.call('HEXISTS', ns .. 'done', id) == 1 then
     return 'known'
   end
   local is_new = not b
-  if is_new and redis.call('EXISTS', ns .. 'booking:' .. id) == 1 then
+  if message then
     error({ err = 'ERR tollgate: ' .. ns .. 'booking:' .. id .. ' is no hash; delete it' })
   end
   b = b or booking.new(event.received_ms)
@@ -139,15 +139,16 @@ local function check_id(id)
   end
 end
 
--- What an event tells, with its numbers as such.
-local function read_fields(fields)
-  for _, field in ipairs({ 'start', 'end', 'occurrences', 'received' }) do
-    if fields[field] and not is_count(fields[field]) then
-      error({ err = 'ERR tollgate: ' .. field .. ' must be a whole number, not ' .. fields[field] })
+local NUMBERS = { 'start', 'end', 'occurrences', 'received' }
+
+-- Makes numbers of what an event tells as text.
+local function read_numbers(fields)
+  for i = 1, #NUMBERS do
+    local field = NUMBERS[i]
+    if fields[field] then
+      fields[field] = number_argument(fields, field, field)
     end
-    fields[field] = tonumber(fields[field])
   end
-  return fields
 end
 
 -- Checks and records one event: id, kind, createdAt (ms), and what else it tells.
@@ -157,7 +158,7 @@ local function record_event(ns, id, kind, created, fields, keep_ms)
     error({ err = 'ERR tollgate: unknown kind of event ' .. tostring(kind) })
   end
   check_id(id)
-  read_fields(fields)
+  read_numbers(fields)
   if fields.seat and not seats.parent(id) then
     error({ err = 'ERR tollgate: the ID of a seat must be <bookingId>:<seat>, not ' .. id })
   end

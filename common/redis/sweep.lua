@@ -386,7 +386,8 @@ function sweep.found(keys, args)
   local ns, id = namespace(keys), args[1]
   local created_ms, keep_ms = number_argument(args, 3, 'createdAt'), number_argument(args, 4, 'keep_ms')
   check_id(id)
-  local fields = read_fields(pairs_of(args, 6))
+  local fields = pairs_of(args, 6)
+  read_numbers(fields)
   local now, counts = now_ms(), {}
   local b = booking.load(ns, id)
   local answer = { 'known' }
