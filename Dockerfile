@@ -14,7 +14,7 @@ ARG BASE=debian:trixie-slim
 FROM ${BASE} AS build
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
         gcc libc6-dev make pkgconf \
-        libevent-dev libhiredis-dev libjson-c-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev \
+        libevent-dev libhiredis-dev libjson-c-dev libmimalloc-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Makefile ./
@@ -31,7 +31,7 @@ RUN make -j"$(nproc)" V=release all \
 
 FROM ${BASE} AS runtime
 RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates libevent-2.1-7t64 libhiredis1.1.0 libjson-c5 libssl3t64 \
+        ca-certificates libevent-2.1-7t64 libhiredis1.1.0 libjson-c5 libmimalloc3 libssl3t64 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log \
     && useradd --uid 64646 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tollgate
 

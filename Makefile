@@ -16,6 +16,7 @@ WERROR ?=
 ## PREFIX=/usr/local  where `make install` puts things, below DESTDIR
 PREFIX ?= /usr/local
 DESTDIR ?=
+## ALLOCATOR=…        malloc of the release build: mimalloc where it is found, else libc's
 ## PYTHON=…           runs the tests; the system's own, because that one has the packages
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 ## VERBOSE=1          prints whole commands
@@ -28,6 +29,7 @@ CLANG_TIDY ?= clang-tidy
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 BUILD = build/$(V)$(if $(findstring clang,$(CC)),-clang)
 Q = $(if $(VERBOSE),,@)
+comma := ,
 
 # ---- Flags ----
 
@@ -53,6 +55,11 @@ cflags_cov = -O0 -g -U_FORTIFY_SOURCE --coverage
 ldflags_cov = --coverage
 $(if $(cflags_$(V)),,$(error V=$(V) is none of release, dev, asan, cov))
 
+# Both programs make and drop hundreds of small objects for each booking, most of them json-c's.
+ALLOCATOR ?= $(shell echo 'int main(void) { return 0; }' | $(CC) -x c - -o /dev/null -lmimalloc 2>/dev/null && echo mimalloc)
+# It has to stand before libc, and to stay though nothing names it.
+malloc_release := $(if $(filter mimalloc,$(ALLOCATOR)),-Wl$(comma)--no-as-needed -lmimalloc -Wl$(comma)--as-needed)
+
 # TLS to Redis exists where hiredis was built with it (Debian 13, not 12).
 redis_packages := hiredis $(shell $(PKG_CONFIG) --exists hiredis_ssl 2>/dev/null && echo hiredis_ssl libssl)
 event_packages := libevent libevent_pthreads
@@ -63,7 +70,7 @@ test_packages := $(worker_packages) sqlite3 cmocka
 libs = $(shell $(PKG_CONFIG) --libs $(1))
 
 # Libraries' headers come in by -isystem: their warnings are not ours.
-cppflags := -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -I. \
+cppflags := -D_GNU_SOURCE -DTOLLGATE_VERSION='"$(VERSION)"' -I. $(if $(malloc_$(V)),-DHAVE_MIMALLOC) \
     $(if $(filter hiredis_ssl,$(redis_packages)),-DHAVE_HIREDIS_SSL) \
     $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(worker_packages) sqlite3 2>/dev/null))
 # No build says in which folder it was made: the same sources give the same programs anywhere.
@@ -83,23 +90,23 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check unit integration monitoring packaging compose-test mutants chaos chaos-ci soak chaos-plants coverage install uninstall deb deb-test clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration monitoring packaging compose-test mutants chaos chaos-ci soak chaos-plants costs growth bench bench-quick coverage install uninstall deb deb-test clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
 tests: $(tests)  ## the unit test programs, without running them
 
 $(BUILD)/tollgate-ingest: $(call objects,ingest/main.c) $(BUILD)/libingest.a $(BUILD)/libcommon.a
-	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(ingest_packages))
+	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(malloc_$(V)) $(call libs,$(ingest_packages))
 
 $(BUILD)/tollgate-worker: $(call objects,worker/main.c) $(BUILD)/libworker.a $(BUILD)/libcommon.a
-	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(worker_packages))
+	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(malloc_$(V)) $(call libs,$(worker_packages))
 
 $(BUILD)/fake-calcom: $(call objects,$(wildcard tests/fake_calcom/*.c))
 	$(Q)echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(fake_packages))
 
 $(tests): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(test_helpers) $(archives)
-	$(Q)mkdir -p $(@D); echo "  LINK  $@"; $(link) -o $@ $^ $(call libs,$(test_packages))
+	$(Q)mkdir -p $(@D); echo "  LINK  $@"; $(link) -o $@ $^ $(malloc_$(V)) $(call libs,$(test_packages))
 
 $(BUILD)/libcommon.a: $(call objects,$(wildcard common/*.c)) $(BUILD)/gen/redis_library.o common
 $(BUILD)/libingest.a: $(call objects,$(filter-out ingest/main.c,$(wildcard ingest/*.c))) ingest
@@ -194,6 +201,25 @@ soak: $(programs)  ## whether memory stays flat under faults
 
 chaos-plants:  ## plants faults in copies of the sources; the checker has to see each
 	@$(PYTHON) tests/chaos/plants.py
+
+## UPDATE=1, SIZES='1000 100000'   of `make costs`: records the counts anew; of `make growth`: bookings that wait
+UPDATE ?=
+SIZES ?= 1000 100000
+
+costs: $(programs)  ## instructions of the hot paths (valgrind), held against tests/bench/costs.json
+	@TOLLGATE_BUILD=$(BUILD) TOLLGATE_TEST_TIMEOUT=120 $(PYTHON) tests/bench/costs.py $(if $(UPDATE),--update)
+
+growth: $(programs)  ## that no function of the library takes more when many bookings wait
+	@TOLLGATE_BUILD=$(BUILD) TOLLGATE_TEST_TIMEOUT=600 $(PYTHON) tests/bench/costs.py --growth $(SIZES)
+
+## BENCH_ARGS=--only…   of `make bench` (tests/bench/bench.py --help)
+BENCH_ARGS ?=
+
+bench: $(programs)  ## our programs beside what people would use instead; tables and plots into build/bench
+	@TOLLGATE_BUILD=$(BUILD) $(PYTHON) tests/bench/bench.py $(BENCH_ARGS)
+
+bench-quick:  ## the same below two minutes
+	@$(MAKE) --no-print-directory bench BENCH_ARGS='--quick $(BENCH_ARGS)'
 
 coverage:  ## runs the tests with V=cov and prints the lines covered per file
 	@$(MAKE) --no-print-directory V=cov check

@@ -1,7 +1,11 @@
 #include "common/program.h"
 
 #include <link.h>
+#ifdef HAVE_MIMALLOC
+#include <mimalloc.h>
+#else
 #include <malloc.h>
+#endif
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,6 +151,10 @@ drop_code_pages(struct dl_phdr_info *object, size_t size, void *arg)
 void
 program_trim(void)
 {
+#ifdef HAVE_MIMALLOC
+    mi_collect(true);
+#else
     (void)malloc_trim(0);
+#endif
     (void)dl_iterate_phdr(drop_code_pages, NULL);
 }
