@@ -75,7 +75,8 @@ static const struct setting SETTINGS[] = {
     { "CALCOM_TIMEOUT_MS", CONFIG_WORKER, NUMBER, AT(calcom_timeout_ms), "10000", 500, 300000, "ms",
       "how long one API call may take" },
     { "TOLLGATE_CONCURRENCY", CONFIG_WORKER, NUMBER, AT(concurrency), "64", 1, 1000, "bookings",
-      "bookings in flight per worker" },
+      "bookings in flight per worker: so many calls to Cal.com at a time; a quarter more are in "
+      "hand" },
     { "TOLLGATE_FRESH_MS", CONFIG_WORKER, NUMBER, AT(fresh_ms), "1000", 0, 60000, "ms",
       "a booking younger than this is acted on without looking at it first; 0: always look" },
     { "TOLLGATE_LEASE_MS", CONFIG_WORKER, NUMBER, AT(lease_ms), "10000", 1000, 600000, "ms",

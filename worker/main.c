@@ -233,8 +233,8 @@ make_parts(struct worker *worker)
     }
     lease_init(&worker->lease, &worker->config);
     const struct settler_parts settler_parts = {
-        base,           worker->store, worker->calcom,         worker->governor,
-        &worker->lease, metrics,       worker->config.fresh_ms
+        base,           worker->store, worker->calcom,          worker->governor,
+        &worker->lease, metrics,       worker->config.fresh_ms, (size_t)worker->config.concurrency
     };
     worker->settler = settler_new(&settler_parts, &SETTLER_HANDLERS, worker);
     const struct janitor_parts janitor_parts = { base, worker->store, &worker->lease, metrics };

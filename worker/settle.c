@@ -184,6 +184,18 @@ note_seen(struct job *job)
         job->call_since_boot_ms + (fresh_ms > 2 * took_ms ? fresh_ms : 2 * took_ms);
 }
 
+/* There may be room for those who wait. Not all of them call: some have waited for too long. */
+static void
+settler_next_turn(struct settler *settler)
+{
+    while (settler->calls < settler->parts.calls_most && !TAILQ_EMPTY(&settler->turn)) {
+        struct job *job = TAILQ_FIRST(&settler->turn);
+        TAILQ_REMOVE(&settler->turn, job, in_turn);
+        job->waits = false;
+        job_go(job);
+    }
+}
+
 static void
 settler_on_answer(const struct calcom_answer *answer, void *arg)
 {
@@ -191,7 +203,9 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
     if (job->settler->closing) {
         return;
     }
-    struct metrics_shard *metrics = job->settler->parts.metrics;
+    struct settler *settler = job->settler;
+    struct metrics_shard *metrics = settler->parts.metrics;
+    settler->calls--;
     int64_t took_us = clock_mono_us() - job->call_since_us;
     metrics_observe_us(metrics, WORKER_CALL_SECONDS, took_us);
     metrics_add(
@@ -210,6 +224,7 @@ settler_on_answer(const struct calcom_answer *answer, void *arg)
         note_seen(job);
     }
     job_on_answer(job, answer);
+    settler_next_turn(settler);
 }
 
 /* The last moment at which the call in `call` may go out: under the lease, while its reservation
@@ -245,7 +260,9 @@ job_send(struct job *job)
                 ? "this API cannot free one seat: decline or cancel it by hand in Cal.com"
                 : "no uid or number: Cal.com's API cannot be asked about it");
         job_refuse(job);
+        return;
     }
+    job->settler->calls++;
 }
 
 /* Redis agreed, but took its time: what was seen before may be true no more, the booking has been
@@ -255,6 +272,11 @@ void
 job_go(struct job *job)
 {
     const struct settler_parts *parts = &job->settler->parts;
+    if (job->settler->calls >= parts->calls_most) {
+        job->waits = true;
+        TAILQ_INSERT_TAIL(&job->settler->turn, job, in_turn);
+        return;
+    }
     int64_t now_boot_ms = clock_boot_ms();
     if (!lease_is_live(parts->lease, now_boot_ms)) {
         job->asking = ASK_BEGIN;
@@ -291,6 +313,7 @@ settler_new(const struct settler_parts *parts, const struct settler_handlers *ha
     settler->handlers = *handlers;
     settler->arg = arg;
     LIST_INIT(&settler->jobs);
+    TAILQ_INIT(&settler->turn);
     return settler;
 }
 

@@ -32,7 +32,9 @@ struct settler_parts {
     struct governor *governor;
     const struct lease *lease;
     struct metrics_shard *metrics;
-    int64_t fresh_ms; /* TOLLGATE_FRESH_MS */
+    int64_t fresh_ms;  /* TOLLGATE_FRESH_MS */
+    size_t calls_most; /* TOLLGATE_CONCURRENCY: calls to Cal.com at a time; other bookings wait in
+                          hand */
 };
 
 struct settler_handlers {

@@ -64,9 +64,12 @@ struct job {
     char detail[CALCOM_DETAIL_SIZE];
     char calls[CALLS_SIZE]; /* the log of this take's calls, see booking.lua */
     struct event *resend_timer;
+    bool waits;               /* for its turn to call */
+    TAILQ_ENTRY(job) in_turn; /* of settler->turn */
 };
 
 LIST_HEAD(job_list, job);
+TAILQ_HEAD(job_turn, job);
 
 struct settler {
     struct settler_parts parts;
@@ -74,7 +77,9 @@ struct settler {
     void *arg;
     struct job_list jobs;
     size_t count;
-    bool closing; /* answers that still come find nobody */
+    size_t calls;         /* in flight */
+    struct job_turn turn; /* have to call, but as many as may are at it */
+    bool closing;         /* answers that still come find nobody */
 };
 
 #define RESEND_MS 500 /* a step that Redis did not answer */

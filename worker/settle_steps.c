@@ -19,6 +19,9 @@ job_free(struct job *job)
 {
     job->settler->count--;
     LIST_REMOVE(job, next);
+    if (job->waits) {
+        TAILQ_REMOVE(&job->settler->turn, job, in_turn);
+    }
     event_free(job->resend_timer);
     free(job->members);
     free(job);
