@@ -26,19 +26,19 @@ local leases = {
 
 -- Extends a worker's lease. Answers false when it was not known: it is new, or was reaped.
 function leases.renew(ns, worker, until_ms)
-  local known = redis.call('EXISTS', ns .. 'worker:' .. worker) == 1
-  redis.call('HSETNX', ns .. 'worker:' .. worker, 'seq', 0)
+  local is_new = redis.call('HSETNX', ns .. 'worker:' .. worker, 'seq', 0) == 1
   redis.call('ZADD', ns .. 'workers', integer(until_ms), worker)
-  return known
+  return not is_new
 end
 
 -- What a blocking pop laid into a worker's list, oldest first. It stands at the list's left end, the
 -- newest outermost; to the right of it stands what the worker took itself.
 function leases.laid_down(ns, worker)
-  local ids = {}
-  for _, id in ipairs(redis.call('LRANGE', ns .. 'active:' .. worker, 0, ADOPTED_MOST - 1)) do
-    local have = redis.pcall('HMGET', ns .. 'booking:' .. id, 'place', 'token')
-    if have[1] == 'active' and have[2]:match('^(.*)/') == worker then
+  local ids, key = {}, ns .. 'active:' .. worker
+  while #ids < ADOPTED_MOST do
+    local id = redis.call('LINDEX', key, #ids)
+    local have = id and redis.pcall('HMGET', ns .. 'booking:' .. id, 'place', 'token')
+    if not id or (have[1] == 'active' and have[2]:match('^(.*)/') == worker) then
       break
     end
     table.insert(ids, 1, id)

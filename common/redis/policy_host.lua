@@ -153,7 +153,10 @@ end
 
 -- A JSON object as a table; nil when it is anything else.
 function policy_host.object(json)
-  local ran, value = pcall(cjson.decode, json or '')
+  if not json then
+    return nil
+  end
+  local ran, value = pcall(cjson.decode, json)
   return ran and type(value) == 'table' and without_nulls(value) or nil
 end
 

@@ -122,15 +122,19 @@ end
 -- each got a name the one with the later name may be faster.
 local function adoptable(batch, most)
   local lists, ids = {}, {}
-  local workers = redis.call('ZRANGE', batch.ns .. 'workers', 0, -1)
-  workers[#workers + 1] = batch.name -- the first take registers it
-  for _, worker in ipairs(workers) do
+  local function add(worker)
     local laid = leases.laid_down(batch.ns, worker)
-    if laid[1] and not batch.laid_in[laid[1]] then
+    if laid[1] then
       lists[#lists + 1] = laid
     end
     for _, id in ipairs(laid) do
       batch.laid_in[id] = batch.ns .. 'active:' .. worker
+    end
+  end
+  add(batch.name) -- the first take registers it
+  for _, worker in ipairs(redis.call('ZRANGE', batch.ns .. 'workers', 0, -1)) do
+    if worker ~= batch.name then
+      add(worker)
     end
   end
   while #lists > 0 and #ids < most do
