@@ -270,7 +270,7 @@ lint-shell:
 
 # The joined text as well: Lua's limit on local names counts over all parts, and a name that no part
 # before knows becomes a global one. A part that nobody lists would be dead code.
-LUA_GLOBALS = redis cjson math string table collectgarbage error ipairs loadstring pairs pcall select setmetatable \
+LUA_GLOBALS = redis cjson math string table collectgarbage error ipairs loadstring next pairs pcall select setmetatable \
     tonumber tostring type unpack
 lint-lua: $(BUILD)/gen/redis_library.lua
 	@$(call need,luac5.1,lua5.1)

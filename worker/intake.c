@@ -255,6 +255,7 @@ void
 intake_drain(struct intake *intake)
 {
     intake->draining = true;
+    settler_hand_back_waiting(intake->parts.settler);
     intake_kick(intake);
 }
 

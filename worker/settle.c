@@ -374,6 +374,17 @@ settler_take(struct settler *settler, const struct store_job *taken, int64_t ask
     job_go(job);
 }
 
+void
+settler_hand_back_waiting(struct settler *settler)
+{
+    struct job *job;
+    while ((job = TAILQ_FIRST(&settler->turn)) != NULL) {
+        TAILQ_REMOVE(&settler->turn, job, in_turn);
+        job->waits = false;
+        job_give_back(job);
+    }
+}
+
 size_t
 settler_count(const struct settler *settler)
 {

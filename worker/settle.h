@@ -59,6 +59,9 @@ void settler_free(struct settler *settler);
  * asked_boot_ms: when Redis was first asked for it, and with it for its first call. */
 void settler_take(struct settler *settler, const struct store_job *taken, int64_t asked_boot_ms);
 
+/* Those that wait for their turn to call are handed back. */
+void settler_hand_back_waiting(struct settler *settler);
+
 /* Bookings in hand. */
 size_t settler_count(const struct settler *settler);
 

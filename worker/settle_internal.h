@@ -22,7 +22,7 @@
 #define CALLS_SIZE 4096 /* of a take; a longer log keeps its beginning */
 
 /* How a booking is put down. */
-enum ending { END_SETTLE, END_REFUSE, END_RETRY, END_JOIN };
+enum ending { END_SETTLE, END_REFUSE, END_RETRY, END_JOIN, END_GIVE_BACK };
 
 /* What Redis is told, and told again until it answers. */
 enum asking { ASK_BEGIN, ASK_END };
@@ -111,6 +111,9 @@ void job_join(struct job *job, const char *series);
 
 /* For the reason in `detail`. */
 void job_refuse(struct job *job);
+
+/* Undone, the next to be taken. */
+void job_give_back(struct job *job);
 
 /* For the reason in `detail`. burn: counts as an attempt. Redis makes it later where a call may
  * still run. */

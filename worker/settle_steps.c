@@ -65,6 +65,13 @@ job_refuse(struct job *job)
 }
 
 void
+job_give_back(struct job *job)
+{
+    job->ending = END_GIVE_BACK;
+    job_end(job);
+}
+
+void
 job_retry(struct job *job, int64_t delay_ms, bool burn)
 {
     job->ending = END_RETRY;
@@ -221,6 +228,9 @@ job_end(struct job *job)
         break;
     case END_JOIN:
         store_join(store, &step, job->joined, settler_on_step, job);
+        break;
+    case END_GIVE_BACK:
+        store_give_back(store, job->id, job->token, settler_on_step, job);
         break;
     }
 }

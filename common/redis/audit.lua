@@ -93,7 +93,7 @@ end
 
 -- Goes on, if it is time. Answers what is news, {account, what is wrong, …}.
 function audit.go_on(ns, now)
-  local state, news = pairs_of(redis.call('HGETALL', ns .. 'audit')), {}
+  local state, news = hash_get(ns .. 'audit') or {}, {}
   if (tonumber(state.next_ms) or 0) > now then
     return news
   end

@@ -75,18 +75,17 @@ local KINDS = {
 
 -- The record with its numbers as such; nil when there is none, or nil and an error text when that is no hash.
 function booking.load(ns, id)
-  local flat = redis.pcall('HGETALL', ns .. 'booking:' .. id)
-  if flat.err or #flat == 0 then
-    return nil, flat.err
+  local b, message = hash_get(ns .. 'booking:' .. id)
+  if not b then
+    return nil, message
   end
-  local b = { changes = {} }
-  for i = 1, #flat, 2 do
-    local field, value = flat[i], flat[i + 1]
-    if NUMERIC[field] then
-      value = number_of(value)
+  for field in pairs(NUMERIC) do
+    local text = b[field]
+    if text then
+      b[field] = number_of(text)
     end
-    b[field] = value
   end
+  b.changes = {}
   return b
 end
 

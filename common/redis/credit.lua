@@ -58,15 +58,14 @@ end
 -- nil when nobody ever made this account. The second answer is an error text when it, a purse or the
 -- ledger is not what it must be; the account can then be neither charged nor refunded.
 function credit.load(ns, account)
-  local flat = redis.pcall('HGETALL', ns .. 'credit:' .. account)
-  if flat.err then
-    return nil, unreadable(account, 'it cannot be read: ' .. flat.err)
+  local fields, wrong = hash_get(ns .. 'credit:' .. account)
+  if wrong then
+    return nil, unreadable(account, 'it cannot be read: ' .. wrong)
   end
   local told, message = ledger_told(ns, account)
-  if message or #flat == 0 then
+  if message or not fields then
     return nil, message
   end
-  local fields = pairs_of(flat)
   for _, purse in ipairs(PURSES) do
     local number = tonumber(fields[purse] or 0)
     if not is_whole(number) then

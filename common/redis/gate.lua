@@ -71,7 +71,7 @@ function gate.load(ns, options, now)
     error({ err = 'ERR tollgate: a gate is named by 16 hex digits' })
   end
   local key = ns .. 'gate:' .. options.gate
-  local g = pairs_of(redis.call('HGETALL', key))
+  local g = hash_get(key) or {}
   for field, value in pairs(g) do
     g[field] = tonumber(value:match('^%d+$')) or value
   end

@@ -39,11 +39,11 @@
 local register_function = redis.register_function
 
 local function standard()
-  return redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstring, pairs, pcall, select, setmetatable,
+  return redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstring, next, pairs, pcall, select, setmetatable,
     tonumber, tostring, type, unpack
 end
 
-local redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstring, pairs, pcall, select, setmetatable,
+local redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstring, next, pairs, pcall, select, setmetatable,
   tonumber, tostring, type, unpack
 
 -- Raised with every change of this library. A program loads its own text over an older version and
@@ -124,7 +124,7 @@ local WHOLE
 local function begin_call()
   time_ms = nil
   if not redis then
-    redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstring, pairs, pcall, select, setmetatable,
+    redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstring, next, pairs, pcall, select, setmetatable,
       tonumber, tostring, type, unpack = standard()
     WHOLE = string.format('%d', MAX_CREDITS) == string.format('%.0f', MAX_CREDITS) and '%d' or '%.0f'
   end
@@ -185,7 +185,7 @@ local function is_whole(number)
   return type(number) == 'number' and number % 1 == 0 and number <= MAX_CREDITS and number >= -MAX_CREDITS
 end
 
--- A flat reply (HGETALL) or argument list from index `first` (to `last`) as a table.
+-- A flat reply or argument list from index `first` (to `last`) as a table.
 local function pairs_of(flat, first, last)
   local map = {}
   for i = first or 1, last or #flat, 2 do
@@ -195,13 +195,15 @@ local function pairs_of(flat, first, last)
 end
 
 -- HGETALL as a table; nil when there is no such hash. Somebody may have put something else under the
--- key: one such key must not stop everybody's take.
+-- key: one such key must not stop everybody's take. Then the second answer is Redis's error text.
 local function hash_get(key)
-  local flat = redis.pcall('HGETALL', key)
-  if flat.err or #flat == 0 then
-    return nil
+  redis.setresp(3) -- Redis answers with the table, and nobody has to make it of a list
+  local reply = redis.pcall('HGETALL', key)
+  redis.setresp(2)
+  if not reply.map or next(reply.map) == nil then
+    return nil, reply.err
   end
-  return pairs_of(flat)
+  return reply.map
 end
 
 -- Remembers in a hash of at most `most` fields what is wrong with `name`, or that nothing is any more (text

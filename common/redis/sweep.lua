@@ -225,7 +225,7 @@ end
 -- ---- The elected worker ----
 
 local function sweeper(ns, now)
-  local s = pairs_of(redis.call('HGETALL', ns .. 'sweep'))
+  local s = hash_get(ns .. 'sweep') or {}
   if (tonumber(s.lease_until_ms) or 0) <= now then
     s.worker = nil
   end

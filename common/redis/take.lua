@@ -206,7 +206,9 @@ local function write(batch, item)
   end
   queue.leave(batch.ns, id, b)
   booking.set(b, 'place', 'none')
-  booking.set(b, 'again', '0')
+  if b.again == '1' then
+    booking.set(b, 'again', '0')
+  end
   if item.write then
     item.write()
   end
