@@ -21,13 +21,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 import rig  # noqa: E402
 import webhooks  # noqa: E402
-from costs import Steps, fill, stock  # noqa: E402
+from costs import fill, stock  # noqa: E402
 from echo import answer_times  # noqa: E402
 from harness import API_KEY, BUILD, ROOT, SECRET, House, RedisServer, wait_for  # noqa: E402
 from rig import Meter, Server  # noqa: E402
@@ -53,6 +53,7 @@ class Bench:
         self.house = House(folder / "house")
         self.node = shutil.which("node")
         self.webhooks = folder / "webhooks"
+        self.webhook_count = int(30000 * options.seconds)
 
     def room(self, name: str) -> Path:
         self.count += 1
@@ -63,8 +64,8 @@ class Bench:
     def redis(self, persistence: str = "none") -> RedisServer:
         return RedisServer(self.room("redis"), arguments=PERSISTENCE[persistence]).start()
 
-    def need_webhooks(self, count: int) -> None:
-        webhooks.write(self.webhooks, count)
+    def write_webhooks(self) -> None:
+        webhooks.write(self.webhooks, self.webhook_count)
 
     def wait_ready(self, log: Path, what: str) -> None:
         wait_for(lambda: what in log.read_text(errors="replace"), 30, what)
@@ -121,6 +122,7 @@ def measure_ingest(bench: Bench, peer: Peer, persistence: str = "none") -> Row:
         meter = Meter(server.pid, redis.process.pid)
         load = rig.wrk(url, bench.options.seconds, 64, "load.lua", env)
         server_s, redis_s = meter.read()
+        assert "tollgate" not in peer.name or load.requests <= bench.webhook_count, "webhooks came twice"
         assert load.bad == 0, f"{peer.name}: {load.bad} of {load.requests} were refused: {server.log.read_text()[-500:]}"
         return {"server_s": server_s / load.requests * 1e5, "redis_s": redis_s / load.requests * 1e5 if peer.uses_redis else 0,
                 "rate": load.rate, "p50": load.p50_ms, "p99": load.p99_ms, "memory": rig.most_memory_mib(server.pid)}
@@ -376,17 +378,17 @@ def version(command: List[str]) -> str:
         text = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True).stdout
     except OSError:
         return "none"
-    return text.strip().splitlines()[0] if text.strip() else "?"
+    return " ".join(text.split()[:3])
 
 
 def title(options: Any) -> str:
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), platform.machine())
     return "\n".join([
         "# Measured", "",
-        f"`tests/bench/bench.py {' '.join(sys.argv[1:])}` on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} × {model}, "
+        f"`{' '.join(['tests/bench/bench.py', *sys.argv[1:]])}` on {time.strftime('%Y-%m-%d')}, {os.cpu_count()} × {model}, "
         f"medians of {options.rounds} rounds of {options.seconds:g} s. Only what stands in one table was measured side by side; "
         "another machine, or another hour of the same one, has other figures and much the same ratios.", "",
-        f"{version(['redis-server', '--version'])}; {version(['nginx', '-v'])}; {version(['node', '--version'])}; "
+        f"{version(['redis-server', '--version'])}; {version(['nginx', '-v'])}; node {version(['node', '--version'])}; "
         f"{version(['curl', '--version'])}"])
 
 
@@ -414,7 +416,7 @@ def main() -> int:
             bench.node = None
         report = Report(title(options))
         try:
-            bench.need_webhooks(int(30000 * options.seconds))
+            bench.write_webhooks()
             for name, run in PARTS.items():
                 if name in options.only if options.only else not (options.quick and name == "persistence"):
                     run(bench, report)

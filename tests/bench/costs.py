@@ -20,13 +20,11 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
-import harness  # noqa: E402
 import webhooks  # noqa: E402
 from harness import FakeCalcom, House, RedisServer, wait_for  # noqa: E402
 from library import DEFAULT_POLICY, Library, load_library, now_ms  # noqa: E402

@@ -1,5 +1,5 @@
 -- wrk's requests, each another one: `wrk -s load.lua URL`, with LOAD_FILE (see webhooks.write) and LOAD_HEAD, the first
--- line of each request, in the environment. It ends when the file does.
+-- line of each request, in the environment. At the file's end it begins again.
 
 local SIZE, SIGNATURE = 8, 64
 local file = assert(io.open(os.getenv('LOAD_FILE'), 'rb'))
@@ -10,7 +10,6 @@ function request()
   local size = file:read(SIZE)
   if not size then
     file:seek('set', 0)
-    wrk.thread:stop()
     size = file:read(SIZE)
   end
   local signature = file:read(SIGNATURE)
