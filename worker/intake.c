@@ -17,10 +17,9 @@
 #include "worker/waiter.h"
 #include "worker/worker_metrics.h"
 
-#define AGAIN_MS 500 /* after a take that failed */
-#define NOT_DUE  INT64_MAX
-#define AHEAD_SHARE                                                                                \
-    4 /* this share of the calls is in hand beyond them, to be next without asking Redis */
+#define AGAIN_MS        500 /* after a take that failed */
+#define NOT_DUE         INT64_MAX
+#define AHEAD_SHARE     4 /* a quarter of the calls: so many more are in hand, to be next at once */
 #define BREAKER_POLL_MS 2000 /* another worker's probe may close the breaker at any time */
 
 struct intake {

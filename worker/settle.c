@@ -190,8 +190,7 @@ settler_next_turn(struct settler *settler)
 {
     while (settler->calls < settler->parts.calls_most && !TAILQ_EMPTY(&settler->turn)) {
         struct job *job = TAILQ_FIRST(&settler->turn);
-        TAILQ_REMOVE(&settler->turn, job, in_turn);
-        job->waits = false;
+        job_leave_turn(job);
         job_go(job);
     }
 }
@@ -379,8 +378,7 @@ settler_hand_back_waiting(struct settler *settler)
 {
     struct job *job;
     while ((job = TAILQ_FIRST(&settler->turn)) != NULL) {
-        TAILQ_REMOVE(&settler->turn, job, in_turn);
-        job->waits = false;
+        job_leave_turn(job);
         job_give_back(job);
     }
 }

@@ -92,7 +92,12 @@ void job_call(struct job *job, enum calcom_call call);
 /* Redis agreed to the call in `call`. */
 void job_go(struct job *job);
 
-/* ---- settle_steps.c; each ends what may be done with the job, for a later callback ---- */
+/* ---- settle_steps.c ---- */
+
+/* It waits for its turn to call no more, if it did. */
+void job_leave_turn(struct job *job);
+
+/* Each of these ends what may be done with the job, for a later callback. */
 
 /* Forgets it; it stays in this worker's list in Redis. */
 void job_free(struct job *job);

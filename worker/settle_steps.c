@@ -15,13 +15,20 @@
 static void job_end(struct job *job);
 
 void
+job_leave_turn(struct job *job)
+{
+    if (job->waits) {
+        TAILQ_REMOVE(&job->settler->turn, job, in_turn);
+        job->waits = false;
+    }
+}
+
+void
 job_free(struct job *job)
 {
     job->settler->count--;
     LIST_REMOVE(job, next);
-    if (job->waits) {
-        TAILQ_REMOVE(&job->settler->turn, job, in_turn);
-    }
+    job_leave_turn(job);
     event_free(job->resend_timer);
     free(job->members);
     free(job);

@@ -139,38 +139,35 @@ local function namespace(keys)
   return prefix
 end
 
--- Numbers written and read last, with their texts. The same few come again and again: now, 0, a start.
+-- The same few numbers are written and read again and again: now, 0, a start.
 local MOST_REMEMBERED = 1000
-local texts, text_count = {}, 0
-local numbers, number_count = {}, 0
+
+-- As `make`, which is asked once for each of the values that came last.
+local function remembering(make)
+  local made, count = {}, 0
+  return function(value)
+    local result = made[value]
+    if not result then
+      result = make(value)
+      if count >= MOST_REMEMBERED then
+        made, count = {}, 0
+      end
+      made[value] = result
+      count = count + 1
+    end
+    return result
+  end
+end
 
 -- The text of a whole number. Lua's own `..` writes 10^15 as 1e+15.
-local function integer(number)
-  local text = texts[number]
-  if not text then
-    if text_count >= MOST_REMEMBERED then
-      texts, text_count = {}, 0
-    end
-    text = string.format(WHOLE, number)
-    texts[number] = text
-    text_count = text_count + 1
-  end
-  return text
-end
+local integer = remembering(function(number)
+  return string.format(WHOLE, number)
+end)
 
 -- As tonumber.
-local function number_of(text)
-  local number = numbers[text]
-  if not number then
-    number = tonumber(text)
-    if number_count >= MOST_REMEMBERED then
-      numbers, number_count = {}, 0
-    end
-    numbers[text] = number
-    number_count = number_count + 1
-  end
-  return number
-end
+local number_of = remembering(function(text)
+  return tonumber(text)
+end)
 
 -- Time stands still during a call, as it does for Redis.
 local function now_ms()

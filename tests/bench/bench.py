@@ -11,6 +11,7 @@ the kernel's part included, by /proc/PID/stat. Rates depend on what shares the p
 the API that they call run on the same machine.
 """
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Iterator, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
@@ -30,6 +31,7 @@ import webhooks  # noqa: E402
 from costs import fill, stock  # noqa: E402
 from echo import answer_times  # noqa: E402
 from harness import API_KEY, BUILD, ROOT, SECRET, House, RedisServer, wait_for  # noqa: E402
+from outage import Stream  # noqa: E402
 from rig import Meter, Server  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -81,10 +83,10 @@ class Peer:
         self.name, self.does, self.start, self.path, self.uses_redis = name, does, start, path, uses_redis
 
 
-def start_tollgate(bench: Bench, redis: RedisServer, port: int, threads: int = 1) -> Server:
+def start_tollgate(bench: Bench, redis: RedisServer, port: int) -> Server:
     return Server(bench.room("ingest"), [str(BUILD / "tollgate-ingest")], {
         "REDIS_URL": redis.url, "WEBHOOK_SECRET": SECRET, "TOLLGATE_LISTEN": f"127.0.0.1:{port}",
-        "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0", "TOLLGATE_THREADS": str(threads)})
+        "TOLLGATE_ADMIN_LISTEN": "127.0.0.1:0", "TOLLGATE_THREADS": "1"})
 
 
 def start_webdis(bench: Bench, redis: RedisServer, port: int) -> Server:
@@ -111,24 +113,30 @@ PEERS = [
 QUICK_PEERS = [peer for peer in PEERS if "fastify + ioredis" not in peer.name]
 
 
-def measure_ingest(bench: Bench, peer: Peer, persistence: str = "none") -> Row:
+@contextlib.contextmanager
+def serving(bench: Bench, start: Callable[[Bench, RedisServer, int], Server], persistence: str = "none") -> Iterator[Any]:
+    """(server, its Redis, host:port) meanwhile."""
     redis, port = bench.redis(persistence), rig.ports(1)[0]
-    server = peer.start(bench, redis, port)
+    server = start(bench, redis, port)
     try:
         rig.wait_port(port, server)
-        url = f"http://127.0.0.1:{port}/"
-        env = {"LOAD_FILE": str(bench.webhooks), "LOAD_HEAD": f"{peer.path} HTTP/1.1"}
         time.sleep(0.5)  # ours has to be ready with Redis
+        yield server, redis, f"127.0.0.1:{port}"
+    finally:
+        server.stop()
+        redis.stop()
+
+
+def measure_ingest(bench: Bench, peer: Peer, persistence: str = "none") -> Row:
+    with serving(bench, peer.start, persistence) as (server, redis, address):
+        env = {"LOAD_FILE": str(bench.webhooks), "LOAD_HEAD": f"{peer.path} HTTP/1.1"}
         meter = Meter(server.pid, redis.process.pid)
-        load = rig.wrk(url, bench.options.seconds, 64, "load.lua", env)
+        load = rig.wrk(f"http://{address}/", bench.options.seconds, 64, "load.lua", env)
         server_s, redis_s = meter.read()
         assert "tollgate" not in peer.name or load.requests <= bench.webhook_count, "webhooks came twice"
         assert load.bad == 0, f"{peer.name}: {load.bad} of {load.requests} were refused: {server.log.read_text()[-500:]}"
         return {"server_s": server_s / load.requests * 1e5, "redis_s": redis_s / load.requests * 1e5 if peer.uses_redis else 0,
                 "rate": load.rate, "p50": load.p50_ms, "p99": load.p99_ms, "memory": rig.most_memory_mib(server.pid)}
-    finally:
-        server.stop()
-        redis.stop()
 
 
 def medians(rows: List[Row]) -> Row:
@@ -172,20 +180,10 @@ def bench_persistence(bench: Bench, report: "Report") -> None:
 
 def bench_answers(bench: Bench, report: "Report") -> None:
     """At a steady rate, from when each webhook was due: what waits behind a slow one counts."""
-    from outage import Stream  # noqa: E402
-    rows = []
-    redis, port = bench.redis(), rig.ports(1)[0]
-    server = start_tollgate(bench, redis, port)
-    try:
-        rig.wait_port(port, server)
-        time.sleep(0.5)
-        with Stream(f"127.0.0.1:{port}", 1000, lanes=32) as stream:
+    with serving(bench, start_tollgate) as (_, _, address):
+        with Stream(address, 1000, lanes=32) as stream:
             stream.run_for(bench.options.seconds)
-        times = sorted(seconds * 1000 for _, _, seconds in stream.answers)
-        rows.append(["1 000/s"] + [f"{times[min(int(len(times) * share), len(times) - 1)]:.2f}" for share in (.5, .99, .999, 1)])
-    finally:
-        server.stop()
-        redis.stop()
+    rows = [["1 000/s", *shares([seconds * 1000 for _, _, seconds in stream.answers])]]
     if bench.node:
         most = steady(bench, 0)["rate"]
         row = steady(bench, most * 0.8)
@@ -193,29 +191,27 @@ def bench_answers(bench: Bench, report: "Report") -> None:
     report.table("Answers of tollgate-ingest (ms), from when each webhook was due", ["rate", "p50", "p99", "p99.9", "most"], rows)
 
 
+def shares(times: List[float]) -> List[str]:
+    """p50, p99, p99.9 and the most."""
+    times = sorted(times)
+    return [f"{times[min(int(len(times) * share), len(times) - 1)]:.2f}" for share in (.5, .99, .999, 1)]
+
+
 def steady(bench: Bench, rate: float) -> Row:
     """autocannon; at rate 0 as fast as it can."""
-    redis, port = bench.redis(), rig.ports(1)[0]
-    server = start_tollgate(bench, redis, port)
-    try:
-        rig.wait_port(port, server)
-        time.sleep(0.5)
-        command = [bench.node, str(HERE / "peers/steady.js"), f"http://127.0.0.1:{port}", f"{rate:.0f}",
+    with serving(bench, start_tollgate) as (_, _, address):
+        command = [bench.node, str(HERE / "peers/steady.js"), f"http://{address}", f"{rate:.0f}",
                    str(int(bench.options.seconds)), "32", str(bench.webhooks)]
         text = subprocess.run(command, check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
         result = json.loads(text)
         assert result["bad"] == 0, result
         return result
-    finally:
-        server.stop()
-        redis.stop()
 
 
 def bench_end_to_end(bench: Bench, report: "Report") -> None:
     times = answer_times(bench.house, bench.folder / "echo", 300 if bench.options.quick else 1000)
-    at = {share: times[min(int(len(times) * share), len(times) - 1)] for share in (.5, .99, .999, 1)}
     report.table("An idle gate: from the webhook's last byte sent to Cal.com's confirm received (ms)",
-                 ["bookings", "p50", "p99", "p99.9", "most"], [[str(len(times)), *(f"{ms:.2f}" for ms in at.values())]])
+                 ["bookings", "p50", "p99", "p99.9", "most"], [[str(len(times)), *shares(times)]])
 
 
 # ---- Workers ----

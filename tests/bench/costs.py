@@ -5,7 +5,7 @@
     make costs UPDATE=1              # writes that file anew
     tests/bench/costs.py --growth 1000 100000     # each function of the library with so many bookings waiting
 
-Under valgrind's callgrind run, one after the other: an ingest that admits webhooks, a worker that settles bookings,
+Under valgrind's callgrind run, side by side: an ingest that admits webhooks, a worker that settles bookings,
 and a Redis that is asked for each function of the library. Each path is run some hundred times after a start that is
 not counted. Instructions are those of the program itself, without the kernel's.
 """
@@ -64,7 +64,7 @@ class CountedRedis(RedisServer):
     """A Redis under callgrind, with few timer events."""
 
     def __init__(self, folder: Path, data: Optional[Path] = None) -> None:
-        super().__init__(folder, arguments=["--hz", "1", "--enable-debug-command", "local"])
+        super().__init__(folder, arguments=["--hz", "1"])
         self.counter = Counter(folder)
         self.prefix = self.counter.command
         if data is not None:
@@ -80,7 +80,6 @@ class Steps:
     def __init__(self, library: Library) -> None:
         self.library = library
         self.ids = itertools.count(100000001)
-        self.accounts = itertools.count(1)
         self.workers = itertools.count(1)
         self.created = now_ms()
 
@@ -141,7 +140,7 @@ def library_steps(steps: Steps) -> Iterator[Any]:
     yield "watch", TIMES, each(lambda _: lib.watch(gate="0123456789abcdef", limit=0), list(range(TIMES)))
     found = [next(steps.ids) for _ in range(TIMES)]
     yield "found", TIMES, each(lib.found, found)
-    members = [f"new{next(steps.accounts)}@example.com" for _ in range(TIMES)]
+    members = [f"new{number}@example.com" for number in range(TIMES)]
     waiting = steps.waiting(TIMES)
     yield "record: cancelled", TIMES, each(lambda id_: steps.record(id_, "cancelled"), waiting)
     yield "grant", TIMES, each(lambda account: lib.grant(account, 3), members)
@@ -249,7 +248,7 @@ def in_house(job: Callable[..., Costs], folder: Path, *arguments: Any) -> Costs:
 
 
 def count_all(folder: Path) -> Costs:
-    """Side by side, since instructions do not mind."""
+    """Instructions do not mind company."""
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
         jobs = [pool.submit(in_house, job, folder / job.__name__) for job in (count_library, count_webhook, count_booking)]
         return {name: count for job in jobs for name, count in job.result().items()}

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -88,8 +89,6 @@ def nginx(name: str, folder: Path, **values: Any) -> Server:
 
 
 def wait_port(port: int, server: Server) -> None:
-    import socket
-
     def is_open() -> bool:
         assert server.process.poll() is None, server.log.read_text(errors="replace")
         with socket.socket() as probe:
