@@ -308,8 +308,10 @@ main(int argc, char **argv)
     bool started = ingest_start(&ingest);
     if (started) {
         loop_run(ingest.loop);
-        log_info("stopped");
     }
     ingest_release(&ingest);
+    if (started) {
+        log_info("stopped"); /* not before the servers' threads have ended: they log as well */
+    }
     return started && !ingest.failed ? PROGRAM_OK : PROGRAM_FAILED;
 }

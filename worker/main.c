@@ -334,8 +334,10 @@ main(int argc, char **argv)
     bool started = worker_start(&worker);
     if (started) {
         loop_run(worker.loop);
-        log_info("stopped");
     }
     worker_release(&worker);
+    if (started) {
+        log_info("stopped");
+    }
     return started && !worker.failed ? PROGRAM_OK : PROGRAM_FAILED;
 }
