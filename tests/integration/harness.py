@@ -22,6 +22,8 @@ from typing import Any, Callable, Dict, List, Optional, TypeVar
 import redis
 import requests
 
+from logfmt import parse_logfmt
+
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "tests" / "samples"
 BUILD = ROOT / os.environ.get("TOLLGATE_BUILD", "build/release")
@@ -157,16 +159,7 @@ class RedisServer:
 
 # ---- Programs ----
 
-LOGFMT = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 SANITIZER = re.compile(r"ERROR: \w*Sanitizer|runtime error:|==\d+==\s*ERROR|Assertion .* failed")
-
-
-def parse_logfmt(line: str) -> Dict[str, str]:
-    fields = {}
-    for name, quoted, plain in LOGFMT.findall(line):
-        # The log escapes as JSON does.
-        fields[name] = json.loads(f'"{quoted}"', strict=False) if quoted else plain
-    return fields
 
 
 class Program:
@@ -263,6 +256,10 @@ class Program:
         return found
 
 
+# A kept connection may be closed by the program just as the next request goes into it.
+NOT_KEPT = {"Connection": "close"}
+
+
 class Daemon(Program):
     """One of the two programs: it tells its addresses in its log."""
 
@@ -289,7 +286,7 @@ class Daemon(Program):
         return "http://" + self.address("admin listening")
 
     def get(self, path: str, timeout: float = 5) -> requests.Response:
-        return self.http.get(self.admin + path, timeout=timeout)
+        return self.http.get(self.admin + path, timeout=timeout, headers=NOT_KEPT)
 
     def is_ready(self) -> bool:
         """With Redis: an ingest that only spools says so."""

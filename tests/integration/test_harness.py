@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import harness
+from logfmt import parse_logfmt
 
 
 def test_samples_have_the_signatures_that_are_written_beside_them():
@@ -26,7 +27,7 @@ def test_a_sample_with_fields_replaced():
 
 def test_logfmt_is_read_back():
     line = r'time=1 level=info msg="a \"b\" = \\ c" empty="" n=5 path=/x?y code="\u000a"'
-    assert harness.parse_logfmt(line) == {"time": "1", "level": "info", "msg": 'a "b" = \\ c', "empty": "", "n": "5",
+    assert parse_logfmt(line) == {"time": "1", "level": "info", "msg": 'a "b" = \\ c', "empty": "", "n": "5",
                                           "path": "/x?y", "code": "\n"}
 
 
