@@ -63,10 +63,10 @@ malloc_release := $(if $(filter mimalloc,$(ALLOCATOR)),-Wl$(comma)--no-as-needed
 # TLS to Redis exists where hiredis was built with it (Debian 13, not 12).
 redis_packages := hiredis $(shell $(PKG_CONFIG) --exists hiredis_ssl 2>/dev/null && echo hiredis_ssl libssl)
 event_packages := libevent libevent_pthreads
-ingest_packages := $(event_packages) $(redis_packages) json-c libcrypto sqlite3
+ingest_packages := $(event_packages) $(redis_packages) json-c libcrypto libcrypt sqlite3
 worker_packages := $(event_packages) $(redis_packages) json-c libcurl libcrypto
 fake_packages := $(event_packages) json-c libcrypto
-test_packages := $(worker_packages) sqlite3 cmocka
+test_packages := $(worker_packages) libcrypt sqlite3 cmocka
 libs = $(shell $(PKG_CONFIG) --libs $(1))
 
 # Libraries' headers come in by -isystem: their warnings are not ours.
@@ -109,7 +109,8 @@ $(tests): $(BUILD)/tests/%: $(BUILD)/obj/tests/unit/%.o $(test_helpers) $(archiv
 	$(Q)mkdir -p $(@D); echo "  LINK  $@"; $(link) -o $@ $^ $(malloc_$(V)) $(call libs,$(test_packages))
 
 $(BUILD)/libcommon.a: $(call objects,$(wildcard common/*.c)) $(BUILD)/gen/redis_library.o common
-$(BUILD)/libingest.a: $(call objects,$(filter-out ingest/main.c,$(wildcard ingest/*.c))) ingest
+$(BUILD)/libingest.a: $(call objects,$(filter-out ingest/main.c,$(wildcard ingest/*.c ingest/console/*.c))) \
+    $(BUILD)/gen/console_templates.o $(BUILD)/gen/console_assets.o ingest ingest/console
 $(BUILD)/libworker.a: $(call objects,$(filter-out worker/main.c,$(wildcard worker/*.c))) worker
 
 # Made anew each time, and whenever the source folder changes: a file that is gone leaves the archive.
@@ -129,6 +130,14 @@ $(BUILD)/gen/redis_library.lua: $(addprefix common/redis/,$(REDIS_LIBRARY)) Make
 $(BUILD)/gen/redis_library.c: $(BUILD)/gen/redis_library.lua common/redis/policy.lua scripts/embed-lua
 	$(Q)echo "  EMBED $@"; scripts/embed-lua common/redis_library.h redis_library_text $< \
 	    redis_default_policy_text common/redis/policy.lua > $@
+
+# A file that is gone must leave the table: the folder is younger then.
+$(BUILD)/gen/console_templates.c: $(wildcard ingest/console/templates/*.html) ingest/console/templates scripts/embed-files
+	$(Q)mkdir -p $(@D); echo "  EMBED $@"; scripts/embed-files ingest/console/assets.h console_templates $(filter %.html,$^) > $@
+
+$(BUILD)/gen/console_assets.c: $(wildcard ingest/console/assets/*) ingest/console/assets scripts/embed-files
+	$(Q)mkdir -p $(@D); echo "  EMBED $@"; scripts/embed-files ingest/console/assets.h console_assets \
+	    $(filter ingest/console/assets/%,$^) > $@
 
 # Written only when it changes, so that objects of different flags or compilers never mix.
 $(BUILD)/flags: FORCE

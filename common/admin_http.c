@@ -137,6 +137,15 @@ fail:
 }
 
 void
+admin_http_serve(struct admin_http *admin, size_t max_body,
+                 void (*serve)(struct evhttp_request *request, void *arg), void *arg)
+{
+    evhttp_set_allowed_methods(admin->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
+    evhttp_set_max_body_size(admin->http, (ev_ssize_t)max_body);
+    evhttp_set_gencb(admin->http, serve, arg);
+}
+
+void
 admin_http_free(struct admin_http *admin)
 {
     if (admin == NULL) {

@@ -1,6 +1,6 @@
 /*
  * The address for operators and their machines: /healthz (the loop runs), /readyz (it can work),
- * /metrics (Prometheus). Runs on the main loop.
+ * /metrics (Prometheus), and what else a program serves there. Runs on the main loop.
  */
 #ifndef TOLLGATE_ADMIN_HTTP_H
 #define TOLLGATE_ADMIN_HTTP_H
@@ -10,6 +10,7 @@
 
 struct admin_http;
 struct event_base;
+struct evhttp_request;
 
 struct admin_http_handlers {
     /* NULL when ready, else why not (a constant text). */
@@ -28,6 +29,14 @@ struct admin_http_handlers {
 __attribute__((warn_unused_result)) struct admin_http *
 admin_http_new(struct event_base *base, const char *address, const char *fallback_address,
                const struct admin_http_handlers *handlers, void *arg);
+
+/*
+ * Has `serve` answer all other addresses, GET and POST, bodies of up to max_body bytes: once for
+ * each request, which is its own from then on, to be answered now or later. The requests must be
+ * answered before admin_http_free.
+ */
+void admin_http_serve(struct admin_http *admin, size_t max_body,
+                      void (*serve)(struct evhttp_request *request, void *arg), void *arg);
 
 /* Accepts NULL. */
 void admin_http_free(struct admin_http *admin);

@@ -63,6 +63,15 @@ static const struct setting SETTINGS[] = {
     { "TOLLGATE_WAIT_REPLICAS", CONFIG_INGEST, NUMBER, AT(wait_replicas), "0", 0, 9, "replicas",
       "how many replicas of Redis must have a webhook before it is acknowledged; else it is "
       "spooled" },
+    { "TOLLGATE_CONSOLE", CONFIG_INGEST, TEXT, AT(console), "on", 0, 0, "on|read-only|off",
+      "the operator's page at /console/ of the admin address; read-only: nothing can be changed "
+      "there" },
+    { "TOLLGATE_CONSOLE_TOKEN", CONFIG_INGEST, SECRET, AT(console_token), "", 0, 0, NULL,
+      "what one signs in to the console with; empty: it is made at the first start and shown once, "
+      "in the log" },
+    { "TOLLGATE_CONSOLE_PASSWORDS", CONFIG_INGEST, TEXT, AT(console_passwords), "", 0, 0, NULL,
+      "instead of the token: a file with a line `name:hash` for each person, as htpasswd -B writes "
+      "it" },
     { "CALCOM_API_URL", CONFIG_WORKER, TEXT, AT(calcom_api_url), NULL, 0, 0, NULL,
       "ends in /v2 (today's API) or /v1, for instance https://api.cal.com/v2" },
     { "CALCOM_API_KEY", CONFIG_WORKER, SECRET, AT(calcom_api_key), NULL, 0, 0, NULL,
@@ -498,30 +507,59 @@ redact_url(const char *url, char *text, size_t size)
     }
 }
 
+/* As people read it; a number is written into `number`, an address without its password into `url`.
+ */
+static const char *
+shown_value(const struct config *config, const struct setting *setting, char number[24], char *url,
+            size_t url_size)
+{
+    switch (setting->type) {
+    case NUMBER:
+        (void)snprintf(number, 24, "%" PRId64, *(const int64_t *)value_of(config, setting));
+        return number;
+    case YES_NO:
+        return *(const bool *)value_of(config, setting) ? "yes" : "no";
+    case SECRET:
+        return *text_value(config, setting) != '\0' ? "(set)" : "(not set)";
+    case REDIS_URL:
+        redact_url(config->redis_url, url, url_size);
+        return url;
+    case TEXT:
+        break;
+    }
+    return text_value(config, setting);
+}
+
+void
+config_each(const struct config *config, enum config_program program,
+            void (*each)(const char *name, const char *value, const char *help, void *arg),
+            void *arg)
+{
+    char number[24], url[512];
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if ((SETTINGS[i].programs & program) != 0) {
+            each(SETTINGS[i].name, shown_value(config, &SETTINGS[i], number, url, sizeof url),
+                 SETTINGS[i].help, arg);
+        }
+    }
+}
+
 void
 config_log(const struct config *config, enum config_program program)
 {
     struct log_field fields[SETTING_COUNT + 1] = { { 0 } };
-    char shown_url[512];
+    char number[24], url[512];
     size_t count = 1;
     for (size_t i = 0; i < SETTING_COUNT; i++) {
-        const struct setting *setting = &SETTINGS[i];
-        if ((setting->programs & program) == 0) {
+        if ((SETTINGS[i].programs & program) == 0) {
             continue;
         }
         struct log_field *field = &fields[count++];
-        field->key = setting->name;
-        if (setting->type == NUMBER) {
-            field->number = *(const int64_t *)value_of(config, setting);
-        } else if (setting->type == YES_NO) {
-            field->text = *(const bool *)value_of(config, setting) ? "yes" : "no";
-        } else if (setting->type == SECRET) {
-            field->text = *text_value(config, setting) != '\0' ? "(set)" : "(not set)";
-        } else if (setting->type == REDIS_URL) {
-            redact_url(config->redis_url, shown_url, sizeof shown_url);
-            field->text = shown_url;
+        field->key = SETTINGS[i].name;
+        if (SETTINGS[i].type == NUMBER) {
+            field->number = *(const int64_t *)value_of(config, &SETTINGS[i]);
         } else {
-            field->text = text_value(config, setting);
+            field->text = shown_value(config, &SETTINGS[i], number, url, sizeof url);
         }
     }
     log_write(LOG_LEVEL_INFO, "settings", fields, count);

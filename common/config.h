@@ -33,7 +33,10 @@ struct config {
     char *spool_dir;
     int64_t spool_max; /* bytes */
     int64_t spool_after_ms;
-    int64_t wait_replicas; /* 0 in the worker */
+    int64_t wait_replicas;   /* 0 in the worker */
+    char *console;           /* on, read-only or off */
+    char *console_token;     /* "": one is made */
+    char *console_passwords; /* a file; "": there is a token */
     char *calcom_api_url;
     char *calcom_api_key;
     char *calcom_api_version;
@@ -71,6 +74,12 @@ void config_print_markdown(void);
 
 /* Writes one log line with every setting of the program; secrets show only whether they are set. */
 void config_log(const struct config *config, enum config_program program);
+
+/* Calls `each` with every setting of the program as text; secrets show only whether they are set.
+ * The value is valid during the call; name and help are constants. */
+void config_each(const struct config *config, enum config_program program,
+                 void (*each)(const char *name, const char *value, const char *help, void *arg),
+                 void *arg);
 
 /*
  * Whether a comma-separated list holds an item. An empty list holds everything when

@@ -114,6 +114,30 @@ sum_of(const struct metrics *metrics, size_t series, size_t cell)
     return sum;
 }
 
+int64_t
+metrics_value(const struct metrics *metrics, size_t series)
+{
+    return sum_of(metrics, series, 0);
+}
+
+int64_t
+metrics_percentile_us(const struct metrics *metrics, size_t series, unsigned percent)
+{
+    int64_t all = 0, below = 0;
+    for (size_t i = 0; i <= BUCKET_COUNT; i++) {
+        all += sum_of(metrics, series, i);
+    }
+    int64_t wanted = (all * (int64_t)percent + 99) / 100;
+    for (size_t i = 0; i < BUCKET_COUNT; i++) {
+        int64_t here = sum_of(metrics, series, i), floor = i > 0 ? BUCKETS[i - 1].us : 0;
+        if (here > 0 && below + here >= wanted) {
+            return floor + (BUCKETS[i].us - floor) * (wanted - below) / here;
+        }
+        below += here;
+    }
+    return all == 0 ? -1 : BUCKETS[BUCKET_COUNT - 1].us;
+}
+
 static void
 render_header(const struct metric *metric, FILE *out)
 {

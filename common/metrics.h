@@ -40,6 +40,13 @@ void metrics_set(struct metrics_shard *shard, size_t series, int64_t value);
 /* A histogram's observation; buckets run from 0.5 ms to 10 s. */
 void metrics_observe_us(struct metrics_shard *shard, size_t series, int64_t microseconds);
 
+/* A counter's or gauge's value. */
+int64_t metrics_value(const struct metrics *metrics, size_t series);
+
+/* Of a histogram's observations (us), the one that `percent` of them do not exceed, as exactly as
+ * its buckets tell; -1: there were none. */
+int64_t metrics_percentile_us(const struct metrics *metrics, size_t series, unsigned percent);
+
 /* All series as text, owned by the caller; NULL when memory is out. */
 __attribute__((warn_unused_result)) char *metrics_render(const struct metrics *metrics);
 

@@ -17,6 +17,7 @@
 #include "common/redis_link.h"
 #include "common/wakeup.h"
 #include "ingest/connections.h"
+#include "ingest/console/console.h"
 #include "ingest/drainer.h"
 #include "ingest/http_server.h"
 #include "ingest/ingest_metrics.h"
@@ -26,6 +27,8 @@
 
 #define ADMIN_ADDRESS "127.0.0.1:9464"
 
+#define CONSOLE_MAX_BODY_BYTES (1024 * 1024) /* a policy's text, a list of members */
+
 struct ingest {
     struct config config;
     struct loop *loop;
@@ -33,6 +36,7 @@ struct ingest {
     struct admin_http *admin;
     struct spool *spool;
     struct drainer *drainer;
+    struct console *console; /* NULL: TOLLGATE_CONSOLE=off */
     struct http_server **servers;
     size_t server_count;
     atomic_size_t drained; /* servers that have */
@@ -224,6 +228,20 @@ start_servers(struct ingest *ingest)
 }
 
 static bool
+start_console(struct ingest *ingest)
+{
+    const struct console_of of = { &ingest->config, ingest->metrics, ingest->spool };
+    if (strcmp(ingest->config.console, "off") == 0) {
+        return true;
+    }
+    ingest->console = console_new(loop_base(ingest->loop), &of);
+    if (ingest->console != NULL) {
+        admin_http_serve(ingest->admin, CONSOLE_MAX_BODY_BYTES, console_serve, ingest->console);
+    }
+    return ingest->console != NULL;
+}
+
+static bool
 ingest_start(struct ingest *ingest)
 {
     static const struct loop_handlers LOOP_HANDLERS = { .drain = ingest_on_drain,
@@ -264,8 +282,11 @@ ingest_start(struct ingest *ingest)
     }
     ingest->admin = admin_http_new(loop_base(ingest->loop), ingest->config.admin_listen,
                                    ADMIN_ADDRESS, &ADMIN_HANDLERS, ingest);
+    if (ingest->admin == NULL || !start_console(ingest)) {
+        return false;
+    }
     program_trim();
-    return ingest->admin != NULL;
+    return true;
 }
 
 static void
@@ -279,6 +300,7 @@ ingest_release(struct ingest *ingest)
         http_server_free(ingest->servers[i]);
     }
     free((void *)ingest->servers);
+    console_free(ingest->console);
     admin_http_free(ingest->admin);
     drainer_free(ingest->drainer);
     spool_free(ingest->spool);
