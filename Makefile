@@ -89,6 +89,8 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
+# No rules but ours: make would compile the folder ingest/console/assets from assets.c.
+.SUFFIXES:
 .SECONDARY:
 .PHONY: all tests check unit integration monitoring packaging compose-test mutants chaos chaos-ci soak chaos-plants costs growth bench bench-quick coverage install uninstall deb deb-test clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
