@@ -135,10 +135,10 @@ $(BUILD)/gen/redis_library.c: $(BUILD)/gen/redis_library.lua common/redis/policy
 
 # A file that is gone must leave the table: the folder is younger then.
 $(BUILD)/gen/console_templates.c: $(wildcard ingest/console/templates/*.html) ingest/console/templates scripts/embed-files
-	$(Q)mkdir -p $(@D); echo "  EMBED $@"; scripts/embed-files ingest/console/assets.h console_templates $(filter %.html,$^) > $@
+	$(Q)mkdir -p $(@D); echo "  EMBED $@"; scripts/embed-files ingest/console/embedded.h console_templates $(filter %.html,$^) > $@
 
 $(BUILD)/gen/console_assets.c: $(wildcard ingest/console/assets/*) ingest/console/assets scripts/embed-files
-	$(Q)mkdir -p $(@D); echo "  EMBED $@"; scripts/embed-files ingest/console/assets.h console_assets \
+	$(Q)mkdir -p $(@D); echo "  EMBED $@"; scripts/embed-files ingest/console/embedded.h console_assets \
 	    $(filter ingest/console/assets/%,$^) > $@
 
 # Written only when it changes, so that objects of different flags or compilers never mix.
@@ -247,7 +247,7 @@ coverage:  ## runs the tests with V=cov and prints the lines covered per file
 
 # ---- House rules; each tool that is missing stops with the name of its package ----
 
-c_files := $(wildcard common/*.[ch] ingest/*.[ch] worker/*.[ch]) $(shell find tests -name '*.[ch]' 2>/dev/null)
+c_files := $(wildcard common/*.[ch] ingest/*.[ch] ingest/console/*.[ch] worker/*.[ch]) $(shell find tests -name '*.[ch]' 2>/dev/null)
 c_sources := $(filter %.c,$(c_files))
 scripts_of = $(shell find scripts tests .ci -type f -not -path '*/node_modules/*' 2>/dev/null | \
     xargs -r awk 'FNR == 1 && /^$(hash)!.*$(1)/ { print FILENAME } FNR > 1 { nextfile }')

@@ -92,7 +92,7 @@ read_account(struct visit *visit, char account[BOOKING_ACCOUNT_SIZE])
 
 /* granted or known, balance, held, spent, new or old: see book.lua. */
 static void
-take_booked(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_booked(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     (void)arg;
     if (reply != NULL && redis_reply_count(reply) >= 5) {
@@ -177,7 +177,7 @@ action_fields(struct visit *visit)
 /* ---- Pause ---- */
 
 static void
-ignore_reply(struct visit *visit, const struct redis_reply *reply, void *arg)
+ignore_reply(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     (void)visit, (void)reply, (void)arg;
 }

@@ -141,10 +141,10 @@ tell(struct visit *visit)
 
 /* arg: the first of the IDs that were sent. */
 static void
-take_answers(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_answers(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     struct bulk *bulk = visit->data;
-    char(*ids)[BOOKING_ID_SIZE] = arg;
+    const char(*ids)[BOOKING_ID_SIZE] = arg;
     for (size_t i = 0; reply != NULL && i < redis_reply_count(reply); i++) {
         const char *answer = redis_reply_text(redis_reply_at(reply, i));
         if (strcmp(answer, bulk->act->done) == 0 || strcmp(answer, "forgotten") == 0) {

@@ -9,8 +9,8 @@
 
 #include "common/config.h"
 #include "common/log.h"
-#include "ingest/console/assets.h"
 #include "ingest/console/build.h"
+#include "ingest/console/embedded.h"
 #include "ingest/console/origin.h"
 #include "ingest/console/pages.h"
 #include "ingest/console/params.h"
@@ -227,7 +227,7 @@ add_page(struct visit *visit)
 static bool
 send_asset(struct visit *visit, const char *name)
 {
-    const char *text = assets_file(name);
+    const char *text = embedded_file(name);
     if (text == NULL) {
         return false;
     }
@@ -251,9 +251,7 @@ console_serve(struct evhttp_request *request, void *arg)
     }
     if (path == NULL || strlen(evhttp_request_get_uri(request)) > MOST_URL) {
         visit_send(visit, 414, "text/plain", "this address is too long\n", 25);
-    } else if (strcmp(path, "/") == 0) {
-        visit_redirect(visit, "console/overview");
-    } else if (strcmp(path, "/console") == 0) {
+    } else if (strcmp(path, "/") == 0 || strcmp(path, "/console") == 0) {
         visit_redirect(visit, "console/overview");
     } else if (strcmp(path, BELOW) == 0) {
         visit_redirect(visit, "overview");

@@ -134,7 +134,7 @@ dress_value(struct json_object *added, const char *key, struct json_object *valu
 }
 
 static void
-dress_object(struct json_object *object, int64_t now_wall_ms)
+dress_object(struct json_object *object, int64_t now_wall_ms) // NOLINT(misc-no-recursion)
 {
     /* Beside it, since an object does not change while one walks through it. */
     struct json_object *added = json_object_new_object();
@@ -152,7 +152,7 @@ dress_object(struct json_object *object, int64_t now_wall_ms)
 }
 
 void
-dress(struct json_object *json, int64_t now_wall_ms)
+dress(struct json_object *json, int64_t now_wall_ms) // NOLINT(misc-no-recursion)
 {
     if (json_object_is_type(json, json_type_object)) {
         dress_object(json, now_wall_ms);

@@ -85,7 +85,7 @@ read_list(struct visit *visit, struct grants *grants)
 }
 
 static void
-take_exists(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_exists(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     struct grants *grants = visit->data;
     const struct grant *grant = arg;
@@ -137,7 +137,7 @@ look_first(struct visit *visit)
 }
 
 static void
-take_granted(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_granted(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     struct grants *grants = visit->data;
     (void)arg;
@@ -195,11 +195,10 @@ action_grant_list(struct visit *visit)
     struct grants *grants = calloc(1, sizeof *grants);
     visit->data = grants;
     if (grants == NULL) {
-        visit_fail(visit, "out of memory");
+        visit_refuse(visit, 500, "out of memory", "Try again.");
     } else if (*params_text(visit->form, "key") == '\0') {
-        visit_fail(visit, "This grant needs a name, so that it is done once.");
-    }
-    if (visit->failure[0] != '\0' || !read_list(visit, grants)) {
+        visit_tell(visit, false, "This grant needs a name, so that it is done once.", "members");
+    } else if (!read_list(visit, grants)) {
         visit_tell(visit, false, visit->failure, "members");
     } else if (page_is_confirmed(visit)) {
         carry_out(visit);

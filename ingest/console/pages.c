@@ -205,7 +205,7 @@ static const struct place PLACES[] = {
 #define PLACE_COUNT (sizeof PLACES / sizeof PLACES[0])
 
 static void
-take_count(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_count(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     const struct place *place = arg;
     if (reply != NULL) {
@@ -223,7 +223,7 @@ ask_counts(struct visit *visit)
         (void)snprintf(key, sizeof key, "%.*s%s", (int)strlen(visit->console->queue_key) - 5,
                        visit->console->queue_key, PLACES[i].name);
         struct command command = { .argc = 2, .argv = { PLACES[i].count, key } };
-        visit_command(visit, &command, take_count, (void *)(uintptr_t)&PLACES[i]);
+        visit_command(visit, &command, take_count, &PLACES[i]);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "ingest/console/params.h"
 
+#include <ctype.h>
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
@@ -11,6 +12,8 @@
 
 #include "common/timestamp.h"
 #include "common/utf8.h"
+
+#define DAY_MS INT64_C(86400000)
 
 struct params {
     struct evkeyvalq list;
@@ -174,26 +177,36 @@ params_next(const struct params *params, const char *cursor)
     return text;
 }
 
+/* Whether the text is of this form, where 0 stands for any digit. */
+static bool
+has_form(const char *text, const char *form)
+{
+    for (; *form != '\0'; text++, form++) {
+        if (*form == '0' ? !isdigit((unsigned char)*text) : *text != *form) {
+            return false;
+        }
+    }
+    return *text == '\0';
+}
+
 bool
 params_day(const char *text, bool its_end, int64_t *wall_ms)
 {
-    int year, month, day = 1, length = 0;
-    bool is_month = strlen(text) == 7;
-    char iso[64];
-    if (sscanf(text, "%4d-%2d%n", &year, &month, &length) != 2 || length != 7 ||
-        (!is_month &&
-         (sscanf(text + 7, "-%2d%n", &day, &length) != 1 || text[7 + length] != '\0'))) {
+    char iso[TIMESTAMP_SIZE];
+    bool is_month = has_form(text, "0000-00");
+    if (!is_month && !has_form(text, "0000-00-00")) {
         return false;
     }
-    (void)snprintf(iso, sizeof iso, "%04d-%02d-%02dT00:00:00Z", year, month, day);
+    (void)snprintf(iso, sizeof iso, "%s%sT00:00:00Z", text, is_month ? "-01" : "");
     if (!timestamp_parse(iso, wall_ms)) {
         return false;
     }
     if (its_end && is_month) {
-        (void)snprintf(iso, sizeof iso, "%04d-%02d-01T00:00:00Z", month == 12 ? year + 1 : year,
-                       month == 12 ? 1 : month + 1);
+        /* Some day of the next month, and of that the first. */
+        timestamp_format(*wall_ms + 31 * DAY_MS, iso);
+        (void)snprintf(iso + 8, sizeof iso - 8, "01T00:00:00Z");
         return timestamp_parse(iso, wall_ms);
     }
-    *wall_ms += its_end ? 86400000 : 0;
+    *wall_ms += its_end ? DAY_MS : 0;
     return true;
 }

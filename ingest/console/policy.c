@@ -96,7 +96,7 @@ show_draft(struct visit *visit)
 
 /* ok, SHA, what it reads. An error is what was asked for, and no failure of the page. */
 static void
-take_check(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_check(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     struct json_object *check = json_object_new_object();
     (void)arg;
@@ -153,7 +153,7 @@ read_time(struct json_object *sample, const char *name)
 }
 
 static void
-take_tried(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_tried(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     struct json_object *tried =
         reply != NULL ? json_tokener_parse(redis_reply_text(reply)) : json_object_new_object();
@@ -210,7 +210,7 @@ tell_installed(struct visit *visit)
 }
 
 static void
-ignore_reply(struct visit *visit, const struct redis_reply *reply, void *arg)
+ignore_reply(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     (void)visit, (void)reply, (void)arg;
 }

@@ -16,12 +16,14 @@
 #define COOKIE       "tollgate_session"
 #define SESSION_S    "43200"
 #define TRIES_S      "60"
-#define MOST_TRIES   5  /* within TRIES_S for one name from one address */
-#define MOST_ADDRESS 30 /* and for all names from one address */
 #define SECRET_BYTES 32
 #define SECRET_HEX   (2 * SECRET_BYTES + 1)
 #define MOST_SECRET  1024
 #define MOST_KEY     192
+
+/* Within TRIES_S: for one name from one address, and for all names from it. */
+static const int64_t MOST_TRIES = 5;
+static const int64_t MOST_TRIES_FROM_ADDRESS = 30;
 
 static bool
 make_secret(char hex[SECRET_HEX])
@@ -94,7 +96,7 @@ find_cookie(const char *header, char value[SECRET_HEX])
 }
 
 static void
-take_user(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_user(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     (void)arg;
     if (reply != NULL) {
@@ -104,7 +106,7 @@ take_user(struct visit *visit, const struct redis_reply *reply, void *arg)
 
 /* "good text" or "bad text", see visit_tell. */
 static void
-take_flash(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_flash(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     const char *text = reply != NULL ? redis_reply_text(reply) : "";
     size_t word = strcspn(text, " ");
@@ -205,7 +207,7 @@ welcome(struct visit *visit)
 }
 
 static void
-ignore_reply(struct visit *visit, const struct redis_reply *reply, void *arg)
+ignore_reply(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     (void)visit, (void)reply, (void)arg;
 }
@@ -259,7 +261,7 @@ is_token(struct visit *visit, const char *expected_sha)
 }
 
 static void
-take_token(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_token(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     (void)arg;
     build_flag(visit->context, "right", reply != NULL && is_token(visit, redis_reply_text(reply)));
@@ -299,16 +301,16 @@ check_secret(struct visit *visit)
 
 /* arg: how many are too many. */
 static void
-take_tries(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_tries(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
-    if (reply != NULL && redis_reply_integer(reply) > (int64_t)(intptr_t)arg) {
+    if (reply != NULL && redis_reply_integer(reply) > *(const int64_t *)arg) {
         build_flag(visit->context, "too_many", true);
     }
 }
 
 /* Counts one more try; the first one of a minute begins it. */
 static void
-count_try(struct visit *visit, const char *who, intptr_t most)
+count_try(struct visit *visit, const char *who, const int64_t *most)
 {
     char sha[SHA256_HEX_SIZE], key[MOST_KEY];
     sha256_hex(who, strlen(who), sha);
@@ -316,7 +318,7 @@ count_try(struct visit *visit, const char *who, intptr_t most)
     struct command begin = { .argc = 6, .argv = { "SET", key, "0", "EX", TRIES_S, "NX" } };
     struct command count = { .argc = 2, .argv = { "INCR", key } };
     visit_command(visit, &begin, ignore_reply, NULL);
-    visit_command(visit, &count, take_tries, (void *)most);
+    visit_command(visit, &count, take_tries, most);
 }
 
 static void
@@ -355,9 +357,9 @@ session_sign_in(struct visit *visit)
     }
     evhttp_connection_get_peer(evhttp_request_get_connection(visit->request), &address, &port);
     (void)snprintf(who, sizeof who, "%s", address);
-    count_try(visit, who, MOST_ADDRESS);
+    count_try(visit, who, &MOST_TRIES_FROM_ADDRESS);
     (void)snprintf(who, sizeof who, "%s %s", address, name);
-    count_try(visit, who, MOST_TRIES);
+    count_try(visit, who, &MOST_TRIES);
     visit_then(visit, check_tries);
 }
 

@@ -134,7 +134,7 @@ show_system(struct visit *visit)
 }
 
 static void
-take_info(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_info(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     struct heard *heard = visit->data;
     const char *found = reply != NULL ? strstr(redis_reply_text(reply), VERSION_FIELD) : NULL;
@@ -148,10 +148,10 @@ take_info(struct visit *visit, const struct redis_reply *reply, void *arg)
 
 /* What may not be asked for is a risk of its own, and no failure of the page. */
 static void
-take_setting(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_setting(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     struct heard *heard = visit->data;
-    size_t index = (size_t)(uintptr_t)arg;
+    size_t index = (size_t)((const char *const *)arg - REDIS_CHECK_NAMES);
     if (reply != NULL && redis_reply_count(reply) == 2) {
         heard->known[index] = true;
         (void)snprintf(heard->settings[index], sizeof heard->settings[index], "%s",
@@ -173,7 +173,7 @@ page_system(struct visit *visit)
     visit_command(visit, &command, take_info, NULL);
     for (size_t i = 0; i < REDIS_CHECK_SETTINGS; i++) {
         struct command get = { .argc = 3, .argv = { "CONFIG", "GET", REDIS_CHECK_NAMES[i] } };
-        visit_command(visit, &get, take_setting, (void *)(uintptr_t)i);
+        visit_command(visit, &get, take_setting, &REDIS_CHECK_NAMES[i]);
     }
     command_function(&command, visit, "tollgate_overview");
     visit_ask(visit, &command, "overview");

@@ -180,9 +180,11 @@ section_end(const struct tag *tag, const char *end, const char **inner_end)
     return NULL;
 }
 
+/* Sections stand in sections, and templates in templates: MOST_SCOPES of each. */
 static bool render(struct renderer *renderer, const char *text, const char *end);
 
 static bool
+// NOLINTNEXTLINE(misc-no-recursion)
 render_inside(struct renderer *renderer, struct json_object *value, const char *text,
               const char *end)
 {
@@ -196,6 +198,7 @@ render_inside(struct renderer *renderer, struct json_object *value, const char *
 }
 
 static bool
+// NOLINTNEXTLINE(misc-no-recursion)
 render_section(struct renderer *renderer, const struct tag *tag, const char *inner_end)
 {
     struct json_object *value = look_up(&renderer->scope, tag->name);
@@ -218,7 +221,7 @@ render_section(struct renderer *renderer, const struct tag *tag, const char *inn
 }
 
 static bool
-render_template(struct renderer *renderer, const char *name)
+render_template(struct renderer *renderer, const char *name) // NOLINT(misc-no-recursion)
 {
     const char *text = renderer->find(name);
     if (text == NULL || renderer->templates == MOST_SCOPES) {
@@ -231,7 +234,7 @@ render_template(struct renderer *renderer, const char *name)
 }
 
 static bool
-render(struct renderer *renderer, const char *text, const char *end)
+render(struct renderer *renderer, const char *text, const char *end) // NOLINT(misc-no-recursion)
 {
     struct tag tag;
     bool broken;

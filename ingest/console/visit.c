@@ -13,9 +13,9 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/log.h"
-#include "ingest/console/assets.h"
 #include "ingest/console/build.h"
 #include "ingest/console/dress.h"
+#include "ingest/console/embedded.h"
 #include "ingest/console/params.h"
 #include "ingest/console/template.h"
 
@@ -134,7 +134,7 @@ fail_with_reply(struct visit *visit, const char *error)
 struct question {
     struct visit *visit;
     visit_reply_cb *done;
-    void *arg;
+    const void *arg;
 };
 
 static void
@@ -169,7 +169,7 @@ visit_on_reply(enum redis_result result, const struct redis_reply *reply, void *
 }
 
 void
-visit_command(struct visit *visit, const struct command *command, visit_reply_cb *done, void *arg)
+visit_command(struct visit *visit, struct command *command, visit_reply_cb *done, const void *arg)
 {
     struct question *question = calloc(1, sizeof *question);
     if (question == NULL) {
@@ -178,12 +178,12 @@ visit_command(struct visit *visit, const struct command *command, visit_reply_cb
     }
     *question = (struct question){ visit, done, arg };
     visit->waiting++;
-    redis_link_command(visit->console->link, ANSWER_MS, command->argc,
-                       (const char **)(uintptr_t)command->argv, NULL, visit_on_reply, question);
+    redis_link_command(visit->console->link, ANSWER_MS, command->argc, command->argv, NULL,
+                       visit_on_reply, question);
 }
 
 static void
-take_json(struct visit *visit, const struct redis_reply *reply, void *arg)
+take_json(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     const char *slot = arg;
     if (reply == NULL) {
@@ -206,9 +206,9 @@ take_json(struct visit *visit, const struct redis_reply *reply, void *arg)
 }
 
 void
-visit_ask(struct visit *visit, const struct command *command, const char *slot)
+visit_ask(struct visit *visit, struct command *command, const char *slot)
 {
-    visit_command(visit, command, take_json, (void *)(uintptr_t)slot);
+    visit_command(visit, command, take_json, slot);
 }
 
 void
@@ -296,7 +296,7 @@ visit_show(struct visit *visit, int status, const char *template)
 {
     struct evbuffer *body = evbuffer_new();
     dress(visit->context, clock_wall_ms());
-    if (body == NULL || !template_render(assets_template, template, visit->context, body)) {
+    if (body == NULL || !template_render(embedded_template, template, visit->context, body)) {
         log_error("a page of the console cannot be made", log_s("page", template));
         if (body != NULL) {
             evbuffer_free(body);
@@ -357,7 +357,7 @@ redirect_told(struct visit *visit)
 }
 
 static void
-ignore_reply(struct visit *visit, const struct redis_reply *reply, void *arg)
+ignore_reply(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     (void)visit, (void)reply, (void)arg;
 }

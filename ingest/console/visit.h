@@ -76,13 +76,13 @@ struct visit *visit_new(struct console *console, struct evhttp_request *request)
 
 /* `done` runs once, later; what it makes of the reply is its own. An error reply, or none, is noted
  * as the failure before. Valid as long as the callback: result, reply. */
-typedef void visit_reply_cb(struct visit *visit, const struct redis_reply *reply, void *arg);
-void visit_command(struct visit *visit, const struct command *command, visit_reply_cb *done,
-                   void *arg);
+typedef void visit_reply_cb(struct visit *visit, const struct redis_reply *reply, const void *arg);
+void visit_command(struct visit *visit, struct command *command, visit_reply_cb *done,
+                   const void *arg);
 
 /* The answer of the function is JSON: goes into the context, under `slot`, or its members
  * themselves (NULL). */
-void visit_ask(struct visit *visit, const struct command *command, const char *slot);
+void visit_ask(struct visit *visit, struct command *command, const char *slot);
 
 /* Runs `then` when nothing is waited for any more; now, if that is so. */
 void visit_then(struct visit *visit, visit_cb *then);

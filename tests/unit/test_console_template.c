@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ingest/console/assets.h"
+#include "ingest/console/embedded.h"
 #include "ingest/console/template.h"
 #include "tests/unit/unit.h"
 
@@ -97,38 +97,40 @@ test_what_is_not_well_formed(void **state)
     }
 }
 
+static void
+check_renders(const char *name, const char *json)
+{
+    struct json_object *context = json_tokener_parse(json);
+    struct evbuffer *out = evbuffer_new();
+    assert_non_null(context);
+    check(template_render(embedded_template, name, context, out), "%s", name);
+    evbuffer_free(out);
+    (void)json_object_put(context);
+}
+
 /* Each of ours, over nothing and over what makes all its sections show. */
 static void
 test_our_own_are_well_formed(void **state)
 {
     (void)state;
-    const char *const FULL = "{\"rows\":[{}],\"user\":\"u\",\"can_change\":true,\"can_act\":true,"
-                             "\"rows_any\":true,\"paused\":{},\"diff_any\":true,"
-                             "\"diff\":[{\"gap\":1},{\"old\":true},{\"new\":true}],\"is_dead\":"
-                             "true,\"exists\":true,\"is_draft\":true,\"check\":{},"
-                             "\"tried\":{\"error\":\"e\"},\"items_any\":true,\"items\":[{}],"
-                             "\"ledger\":[{}],\"totals\":{}}";
-    const char *const CONTEXTS[] = { "{}", FULL };
+    const char *const FULL =
+        "{\"rows\":[{}],\"user\":\"u\",\"can_change\":true,\"can_act\":true,\"rows_any\":true,"
+        "\"paused\":{},\"diff_any\":true,\"diff\":[{\"gap\":1},{\"old\":true},{\"new\":true}],"
+        "\"is_dead\":true,\"exists\":true,\"is_draft\":true,\"check\":{},\"tried\":{\"error\":"
+        "\"e\"},"
+        "\"items_any\":true,\"items\":[{}],\"ledger\":[{}],\"totals\":{}}";
     size_t count = 0;
     for (const struct asset *asset = console_templates; asset->name != NULL; asset++) {
         char name[64];
         (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(asset->name, "."), asset->name);
-        for (size_t i = 0; i < 2; i++) {
-            struct json_object *context = json_tokener_parse(CONTEXTS[i]);
-            struct evbuffer *out = evbuffer_new();
-            assert_non_null(context);
-            if (!template_render(assets_template, name, context, out)) {
-                fail_msg("%s", asset->name);
-            }
-            evbuffer_free(out);
-            (void)json_object_put(context);
-        }
+        check_renders(name, "{}");
+        check_renders(name, FULL);
         count++;
     }
     assert_true(count >= 11);
-    assert_null(assets_template("overvie"));
-    assert_non_null(assets_file("console.css"));
-    assert_null(assets_file("overview.html"));
+    assert_null(embedded_template("overvie"));
+    assert_non_null(embedded_file("console.css"));
+    assert_null(embedded_file("overview.html"));
 }
 
 int

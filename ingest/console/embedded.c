@@ -1,10 +1,10 @@
-#include "ingest/console/assets.h"
+#include "ingest/console/embedded.h"
 
 #include <stddef.h>
 #include <string.h>
 
 const char *
-assets_template(const char *name)
+embedded_template(const char *name)
 {
     size_t length = strlen(name);
     for (const struct asset *asset = console_templates; asset->name != NULL; asset++) {
@@ -16,7 +16,7 @@ assets_template(const char *name)
 }
 
 const char *
-assets_file(const char *name)
+embedded_file(const char *name)
 {
     for (const struct asset *asset = console_assets; asset->name != NULL; asset++) {
         if (strcmp(asset->name, name) == 0) {

@@ -2,8 +2,8 @@
  * The console's templates, style and script, which are part of the program (made by
  * scripts/embed-files of ingest/console/templates and ingest/console/assets).
  */
-#ifndef TOLLGATE_ASSETS_H
-#define TOLLGATE_ASSETS_H
+#ifndef TOLLGATE_EMBEDDED_H
+#define TOLLGATE_EMBEDDED_H
 
 struct asset {
     const char *name; /* console.css */
@@ -15,9 +15,9 @@ extern const struct asset console_templates[];
 extern const struct asset console_assets[];
 
 /* The template with this name, without ".html"; NULL when there is none. */
-const char *assets_template(const char *name);
+const char *embedded_template(const char *name);
 
 /* The file that a browser asks for by this name; NULL when there is none. */
-const char *assets_file(const char *name);
+const char *embedded_file(const char *name);
 
 #endif
