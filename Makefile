@@ -4,9 +4,11 @@ VERSION = 0.1.0
 
 # The parts of the Redis library, in the order in which they are joined: a part may use what
 # stands before it. policy.lua is not among them, it is embedded as a text of its own.
-REDIS_LIBRARY = head.lua credit.lua policy_text.lua policy_tools.lua policy_host.lua booking.lua \
+REDIS_LIBRARY = head.lua json.lua credit.lua policy_text.lua policy_tools.lua policy_host.lua booking.lua \
                 queue.lua gate.lua accounts.lua seats.lua decide.lua series.lua record.lua leases.lua \
-                take.lua sweep.lua settle.lua book.lua operate.lua audit.lua overview.lua functions.lua
+                take.lua sweep.lua settle.lua changes.lua book.lua operate.lua rule.lua terms.lua audit.lua \
+                gates.lua graph.lua views.lua view_accounts.lua view_attention.lua view_story.lua \
+                view_system.lua overview.lua functions.lua
 
 ## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
 V ?= release

@@ -76,19 +76,42 @@ local function problem(ns, account)
   return entries_problem(entries)
 end
 
--- Whose ledgers come next, and those that were wrong before.
+-- Keys of ledgers and of accounts, as Redis matches names: one walk meets both.
+local LEDGER_OR_CREDIT = '[lc][er][de][gd][ei][rt]:'
+
+-- Whose ledgers come next, and those that were wrong before. The second answer are accounts that were met.
 local function choose(ns, state)
-  local accounts = redis.call('HRANDFIELD', ns .. 'unbalanced', AGAIN)
-  local pages, again = 0, #accounts
+  local chosen, met = redis.call('HRANDFIELD', ns .. 'unbalanced', AGAIN), {}
+  local pages, again = 0, #chosen
   repeat
     local names
-    state.cursor, names = scan(ns .. 'ledger:', state.cursor, KEYS)
-    for _, account in ipairs(names) do
-      accounts[#accounts + 1] = account
+    state.cursor, names = scan(ns, state.cursor, KEYS, LEDGER_OR_CREDIT)
+    for _, name in ipairs(names) do
+      local list = name:find('^ledger:') and chosen or name:find('^credit:') and met
+      if list then
+        list[#list + 1] = name:sub(8)
+      end
     end
     pages = pages + 1
-  until state.cursor == '0' or pages == PAGES or #accounts - again >= ACCOUNTS
-  return accounts
+  until state.cursor == '0' or pages == PAGES or #chosen - again >= ACCOUNTS
+  return chosen, met
+end
+
+-- Keeps the list of all accounts: what an older library or HSET made comes to it, what somebody deleted leaves it.
+local function keep_list(ns, met)
+  local flat = {}
+  for _, account in ipairs(met) do
+    flat[#flat + 1] = 0
+    flat[#flat + 1] = account
+  end
+  if #flat > 0 then
+    redis.call('ZADD', ns .. 'accounts', unpack(flat))
+  end
+  for _, account in ipairs(redis.call('ZRANDMEMBER', ns .. 'accounts', AGAIN)) do
+    if redis.call('EXISTS', ns .. 'credit:' .. account) == 0 then
+      redis.call('ZREM', ns .. 'accounts', account)
+    end
+  end
 end
 
 -- Goes on, if it is time. Answers what is news, {account, what is wrong, …}.
@@ -98,7 +121,9 @@ function audit.go_on(ns, now)
     return news
   end
   state.cursor = count_of(state.cursor) and state.cursor or '0'
-  for _, account in ipairs(choose(ns, state)) do
+  local chosen, met = choose(ns, state)
+  keep_list(ns, met)
+  for _, account in ipairs(chosen) do
     local text = problem(ns, account)
     if note_wrong(ns .. 'unbalanced', account, text, UNBALANCED_KEPT) then
       news[#news + 1] = account

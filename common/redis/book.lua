@@ -44,7 +44,18 @@ local function is_repeated(ns, account, key, use)
   return before and true or false
 end
 
--- One movement by an operator. `change`: {kind, amount, key, by, note, must_exist, may_overdraw}. Answers
+local function note_change(ns, account, change, is_moved)
+  local words = {}
+  if is_moved then
+    words[1] = (change.amount > 0 and 'granted ' or 'debited ') .. integer(math.abs(change.amount))
+  end
+  if change.fields then
+    words[#words + 1] = 'set ' .. table.concat(change.fields, ', ')
+  end
+  changes.note(ns, { by = change.by, what = table.concat(words, '; '), about = account, note = change.note })
+end
+
+-- One movement by an operator. `change`: {kind, amount, key, by, note, must_exist, may_overdraw, fields}. Answers
 -- {'granted' or 'known', balance, held, spent, 'new' or 'old' account}.
 local function book_change(ns, account, change)
   local purses, message = credit.load_for(ns, account, change.kind, change.amount)
@@ -59,7 +70,11 @@ local function book_change(ns, account, change)
   if change.amount < 0 and not repeated and not change.may_overdraw and purses.balance < -change.amount then
     refuse('the balance of ' .. account .. ' is ' .. integer(purses.balance) .. ', less than ' .. integer(-change.amount))
   end
-  if change.amount ~= 0 and not repeated then
+  local is_moved = change.amount ~= 0 and not repeated
+  if is_moved or change.fields then
+    note_change(ns, account, change, is_moved)
+  end
+  if is_moved then
     local entry
     purses, entry = credit.move(ns, account, purses, change.kind, change.amount,
       { by = change.by, note = change.note, key = change.key ~= '' and change.key or nil })
@@ -71,6 +86,7 @@ local function book_change(ns, account, change)
     if is_new then
       redis.call('HSET', ns .. 'credit:' .. account, 'balance', 0, 'held', 0, 'spent', 0)
     end
+    credit.list(ns, account)
   end
   return { repeated and 'known' or 'granted', integer(purses.balance), integer(purses.held),
     integer(purses.spent), is_new and 'new' or 'old' }
@@ -100,12 +116,12 @@ local function debit(keys, args)
     note = args[5] or '', must_exist = true, may_overdraw = args[6] == '1' })
 end
 
--- Fields and values of the operator's own, from args[first] on.
+-- Fields and values of the operator's own, from args[first] on. Answers the fields' names; nil where there are none.
 local function check_fields(args, first)
   if #args - first + 1 > 2 * MOST_FIELDS then
     refuse('at most ' .. MOST_FIELDS .. ' fields can be set at once, not ' .. math.ceil((#args - first + 1) / 2))
   end
-  local bytes = 0
+  local bytes, names = 0, {}
   for i = first, #args, 2 do
     if IS_PURSE[args[i]] or args[i] == '' then
       refuse('"' .. args[i] .. '" is no field that can be set; balance, held and spent change by movements')
@@ -113,10 +129,12 @@ local function check_fields(args, first)
       refuse('the field "' .. args[i]:sub(1, 80) .. '" has no value')
     end
     bytes = bytes + #args[i] + #args[i + 1]
+    names[#names + 1] = args[i]
   end
   if bytes > MOST_FIELD_BYTES then
     refuse('the fields have ' .. bytes .. ' bytes; at most ' .. MOST_FIELD_BYTES .. ' can be set at once')
   end
+  return names[1] and names
 end
 
 -- ARGV: account, amount (0: nothing), key, by, note, then field, value, … of the operator's own.
@@ -128,9 +146,9 @@ local function member(keys, args)
   if amount < 0 then
     refuse('a grant must not be negative; to take credit away use debit')
   end
-  check_fields(args, 6)
+  local fields = check_fields(args, 6)
   local answer = book_change(ns, account,
-    { kind = 'grant', amount = amount, key = args[3] or '', by = args[4] or '', note = args[5] or '' })
+    { kind = 'grant', amount = amount, key = args[3] or '', by = args[4] or '', note = args[5] or '', fields = fields })
   if #args > 6 then
     redis.call('HSET', ns .. 'credit:' .. account, unpack(args, 6))
   end

@@ -46,9 +46,11 @@
 --   check                  it is only to be looked at, and then goes back: `none` or `dead <since ms>`; '': no
 --   look_tries             how many of these looks failed
 --   last_error
---   mended                 what a person did when it was dead: `<ms> <requeued or discarded> <by> <note> <why it was
---                          dead>`, between tabs
+--   mended                 what a person did when it was dead: `<ms> <requeued, discarded, accepted or rejected> <by>
+--                          <note> <why it was dead>`, between tabs
 --   requeued_ms            when that was done last, to have it tried again
+--   ruled_by               who decided it by hand; '': the policy did
+--   overruled              1: it was to be accepted, and a person rejects it; our confirm may have won before
 
 local booking = {}
 

@@ -1,5 +1,6 @@
 -- Accounts. `{ns}:credit:<account>` holds balance, held and spent, and whatever the operator adds;
 -- `{ns}:ledger:<account>` has one entry for each movement and is never trimmed.
+-- `{ns}:accounts` (ZSET, all scores 0) lists them.
 -- Always: what was ever granted = balance + held + spent.
 
 local credit = {}
@@ -42,7 +43,9 @@ local function ledger_told(ns, account)
   if newest.err then
     return nil, unreadable(account, 'its ledger cannot be read: ' .. newest.err)
   elseif not newest[1] then
-    return credit.nobody()
+    local told = credit.nobody()
+    told.is_first = true
+    return told
   end
   local entry, told = pairs_of(newest[1][2]), {}
   for _, purse in ipairs(PURSES) do
@@ -86,6 +89,12 @@ function credit.shown(purses)
     end
   end
   return fields
+end
+
+-- `{ns}:accounts` has all of them in order of their names, so that one is found without a look at every key. Whatever
+-- makes an account lists it; one that somebody made with HSET is listed when it is charged, or the audit meets it.
+function credit.list(ns, account)
+  redis.call('ZADD', ns .. 'accounts', 0, account)
 end
 
 -- Moves credits in a loaded account (and nowhere else).
@@ -169,11 +178,16 @@ end
 --   from     the booking that a `move` takes the credits from
 -- Answers purses and the ID of the ledger's entry.
 function credit.move(ns, account, purses, kind, amount, entry)
+  local is_new = not purses
   purses = credit.book(ns, account, purses)
   credit.apply(purses, kind, amount)
   if kind ~= 'waive' then
     redis.call('HSET', ns .. 'credit:' .. account, 'balance', integer(purses.balance),
       'held', integer(purses.held), 'spent', integer(purses.spent))
+    if is_new or purses[TOLD].is_first then
+      credit.list(ns, account)
+      purses[TOLD].is_first = nil
+    end
   end
   return purses, ledger_add(ns, account, kind, amount, purses, entry)
 end

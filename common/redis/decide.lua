@@ -169,22 +169,37 @@ local function ask(batch, id, b, old, occurrence, occurrences)
   return verdict, message
 end
 
+-- What terms are known by, and their JSON, in which the names are in order.
+function decide.sha_of_terms(terms)
+  local names = {}
+  for name in pairs(terms) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  local parts = {}
+  for i, name in ipairs(names) do
+    parts[i] = cjson.encode(name) .. ':' .. cjson.encode(terms[name])
+  end
+  local text = '{' .. table.concat(parts, ',') .. '}'
+  return redis.sha1hex(text), text
+end
+
 local function terms_sha(batch)
   if not batch.terms_sha then
-    local names = {}
-    for name in pairs(batch.terms) do
-      names[#names + 1] = name
-    end
-    table.sort(names)
-    local parts = {}
-    for i, name in ipairs(names) do
-      parts[i] = cjson.encode(name) .. ':' .. cjson.encode(batch.terms[name])
-    end
-    local text = '{' .. table.concat(parts, ',') .. '}'
-    batch.terms_sha = redis.sha1hex(text)
-    redis.call('HSETNX', batch.ns .. 'terms_seen', batch.terms_sha, text)
+    local sha, text = decide.sha_of_terms(batch.terms)
+    batch.terms_sha = sha
+    redis.call('HSETNX', batch.ns .. 'terms_seen', sha, text)
   end
   return batch.terms_sha
+end
+
+-- What is told of a decision that a person made, in the record and the list of decisions. It stands until the next.
+local function write_by(b, verdict, entry)
+  if verdict.by then
+    entry[#entry + 1] = 'by'
+    entry[#entry + 1] = verdict.by
+  end
+  booking.set(b, 'ruled_by', verdict.by or '')
 end
 
 -- Writes what was decided; nothing of it moves credit.
@@ -204,9 +219,12 @@ function decide.write(batch, id, b, verdict, state)
     booking.set(b, 'terms', terms_sha(batch))
   end
   stats_add(batch.counts, 'decided:' .. decision)
-  redis.call('XADD', batch.ns .. 'decisions', 'MAXLEN', '~', DECISIONS_KEPT, '*', 'booking', id,
-    'account', b.account or '', 'event_type', b.event_type or '', 'decision', decision,
-    'cost', integer(verdict.cost), 'reason', verdict.reason)
+  local entry = { 'booking', id, 'account', b.account or '', 'event_type', b.event_type or '', 'decision', decision,
+    'cost', integer(verdict.cost), 'reason', verdict.reason }
+  if verdict.by or b.ruled_by then
+    write_by(b, verdict, entry)
+  end
+  redis.call('XADD', batch.ns .. 'decisions', 'MAXLEN', '~', DECISIONS_KEPT, '*', unpack(entry))
   if state == 'observed' then
     booking.close(batch.ns, id, b, 'observed', batch.now, batch.counts)
   else
@@ -403,6 +421,62 @@ local function plan_stranger(batch, id, b, old)
     accounts.write(batch, movements)
     write_predecessor(batch, b, old, 'rescheduled to ' .. id .. ' of another account; refunded')
   end
+end
+
+-- What a person wants of an undecided booking, of one that was rejected, or of one that is to be accepted; see rule.
+-- Answers a writer, or nil and why that cannot be.
+function decide.plan_ruled(batch, id, b, verdict)
+  local account, message = nil, nil
+  if b.account then
+    account, message = accounts.of(batch, b.account)
+  end
+  if not message and verdict.accept and verdict.cost > 0 and not account then
+    message = b.account and 'there is no account ' .. b.account or 'it names no account that could pay'
+  end
+  local old = (b.state == 'waiting' or b.state == 'failed') and predecessor(batch, id, b) or nil
+  local first_id, slot = twin_of(batch, id, b)
+  if old and old.wait then
+    message = 'the booking that it replaces is in flight; try again when that is settled'
+  elseif first_id and verdict.accept then
+    message = 'it asks for the same as ' .. first_id .. ', and that counts'
+  end
+  if message then
+    return nil, message
+  end
+  local movements, stranger = {}, nil
+  if old and old.b.account ~= b.account then
+    message, stranger = plan_stranger(batch, id, b, old)
+    old = nil
+  end
+  verdict.balance = account and account.balance or ''
+  verdict.account_was, verdict.circumstances = account_json(account), b.circumstances or '{}'
+  if verdict.accept then
+    decide.add_hold(movements, id, b, verdict, old)
+  else
+    accounts.add(movements, b.account, 'release', b.held or 0, { booking = id, note = verdict.reason })
+    give_back(movements, old, 'the reschedule to ' .. id .. ' was rejected')
+  end
+  for _, movement in ipairs(movements) do
+    movement.entry.by = verdict.by
+  end
+  local had = account and account.balance
+  message = message or accounts.plan(batch, movements)
+  if not message and verdict.accept and account and account.balance < 0 and account.balance < had then
+    message = 'it costs ' .. integer(verdict.cost) .. ', and the balance of ' .. b.account .. ' is ' .. integer(had)
+  end
+  return not message and function()
+    if stranger then
+      stranger()
+    end
+    decide.claim(batch, id, b, verdict.accept and slot or nil)
+    accounts.write(batch, movements)
+    booking.note_open(batch.ns, id, b, false, batch.now)
+    decide.write(batch, id, b, verdict, verdict.accept and 'accepting' or 'rejecting')
+    write_predecessor(batch, b, old, 'rescheduled to ' .. id)
+    if verdict.accept then
+      decide.write_held(batch, id, b, b.account and verdict.cost or 0)
+    end
+  end, message
 end
 
 local function plan_observed(batch, id, b)

@@ -4,7 +4,12 @@
 -- ARGV: text, source ('default', 'file' or 'operator') [, by]. Answers {'installed' or 'kept', SHA in
 -- force}.
 local function install_policy(keys, args)
-  return { policy_host.install(namespace(keys), args[1], args[2], args[3]) }
+  local ns, by = namespace(keys), args[3] or ''
+  local answer, sha = policy_host.install(ns, args[1], args[2], by)
+  if answer == 'installed' and args[2] ~= 'default' then
+    changes.note(ns, { by = by ~= '' and by or args[2], what = 'installed a policy', about = sha })
+  end
+  return { answer, sha }
 end
 
 -- ARGV: text. Answers {'ok', SHA, what it reads (see policy_text.reads)}, and installs nothing.
@@ -111,7 +116,19 @@ register_function({ function_name = 'tollgate_pause', callback = operate.pause, 
 register_function({ function_name = 'tollgate_resume', callback = operate.resume, flags = { 'allow-oom' } })
 register_function({ function_name = 'tollgate_requeue', callback = operate.requeue, flags = { 'allow-oom' } })
 register_function({ function_name = 'tollgate_discard', callback = operate.discard, flags = { 'allow-oom' } })
+register_function({ function_name = 'tollgate_rule', callback = rule.call, flags = { 'allow-oom' } })
+register_function('tollgate_terms', set_terms)
 register_function({ function_name = 'tollgate_watch', callback = watch, flags = { 'allow-oom' } })
 register_function('tollgate_policy', install_policy)
 register_function({ function_name = 'tollgate_policy_check', callback = check_policy, flags = { 'no-writes' } })
 register_function({ function_name = 'tollgate_policy_try', callback = try_policy, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_overview', callback = overview, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_graph', callback = graph.read, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_decisions', callback = views.decisions, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_story', callback = views.story, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_members', callback = views.members, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_account', callback = views.account, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_attention', callback = views.attention, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_policy_show', callback = views.policy, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_changes', callback = views.changes, flags = { 'no-writes' } })
+register_function({ function_name = 'tollgate_system', callback = views.system, flags = { 'no-writes' } })

@@ -4,6 +4,7 @@
 --
 -- The files of this folder are joined in the order of REDIS_LIBRARY in the Makefile:
 --   head         version, keys, time, small helpers
+--   json         texts that may hold any byte, and what is told as JSON
 --   credit       accounts and their ledger: the only place that changes a balance
 --   policy_text  reads the policy's text, and makes its loops count
 --   policy_tools what a policy is given beside its arguments
@@ -18,9 +19,15 @@
 --   leases       workers: who lives, and what becomes of what a dead one had in hand
 --   record, take, settle   the three big steps
 --   sweep        what no webhook told
+--   changes      what operators did
 --   book         what an operator does to an account
 --   operate      what an operator does to the queue: pause, resume, requeue, discard
+--   rule         a person accepts or rejects by hand what was given up
+--   terms        what an operator does to the terms
 --   audit        whether the ledgers are in order, some accounts at a time
+--   gates, graph which gates are in use, and how busy it was; kept by who watches
+--   views        what the console shows, and what its lists have in common; decisions and changes
+--   view_…       accounts, attention, story, system: what it shows of these
 --   overview     how everything stands, in numbers for who watches
 --   functions    registers everything
 --
@@ -48,7 +55,7 @@ local redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstri
 
 -- Raised with every change of this library. A program loads its own text over an older version and
 -- leaves a newer one alone, so programs of several versions share one Redis while they are upgraded.
-local VERSION = 8
+local VERSION = 9
 
 -- Programs from this version on are served. What their calls mean stays as it is; where that cannot be,
 -- this is raised in the same change, and what is older serves nobody from then on but says why.
@@ -217,10 +224,11 @@ local function note_wrong(key, name, text, most)
   return true
 end
 
--- One page of the keys that begin with `prefix`, of `count` that are looked through. Answers the next cursor
--- ('0': that was the last page) and how the keys go on.
-local function scan(prefix, cursor, count)
-  local page = redis.call('SCAN', cursor, 'MATCH', prefix:gsub('[*?%[%]\\]', '\\%0') .. '*', 'COUNT', count)
+-- One page of the keys that begin with `prefix` (and then a pattern, if one is given), of `count` that are looked
+-- through. Answers the next cursor ('0': that was the last page) and how the keys go on behind the prefix.
+local function scan(prefix, cursor, count, pattern)
+  local match = prefix:gsub('[*?%[%]\\]', '\\%0') .. (pattern or '') .. '*'
+  local page = redis.call('SCAN', cursor, 'MATCH', match, 'COUNT', count)
   local names = {}
   for i, key in ipairs(page[2]) do
     names[i] = key:sub(#prefix + 1)

@@ -1,5 +1,5 @@
 -- What an operator does to the queue: pause and resume it, and say what becomes of bookings that were
--- given up (`{ns}:dead`). Each booking remembers what was done to it, see `mended` in booking.
+-- given up (`{ns}:dead`; see rule as well). Each booking remembers what was done to it, see `mended` in booking.
 --
 --   HASH   {ns}:paused  there while nothing is handed out: by, note, since_ms
 --   STREAM {ns}:pauses  the newest that are over: by, note, since_ms, resumed_by; an entry's ID is their end
@@ -16,7 +16,7 @@ local MOST_BY, MOST_NOTE = 100, 500
 local PAUSES_KEPT = 1000
 
 -- ARGV from `first` on: by (who), note. On one line, because they are kept in lines.
-local function words_of(args, first)
+function operate.words_of(args, first)
   local by, note = args[first] or '', args[first + 1] or ''
   if by == '' or #by > MOST_BY or #note > MOST_NOTE then
     refuse('who does it must be named with 1 to ' .. MOST_BY .. ' bytes, and a note has at most ' .. MOST_NOTE)
@@ -29,7 +29,7 @@ end
 -- ARGV: by, note. Answers {'paused' or 'known', by, note, since_ms}: a pause that is in force stays as it is.
 function operate.pause(keys, args)
   local ns = namespace(keys)
-  local by, note = words_of(args, 1)
+  local by, note = operate.words_of(args, 1)
   local before = hash_get(ns .. 'paused')
   if before then
     return { 'known', before.by or '', before.note or '', before.since_ms or '' }
@@ -38,6 +38,7 @@ function operate.pause(keys, args)
   redis.call('DEL', ns .. 'paused') -- somebody may have put something else there
   redis.call('HSET', ns .. 'paused', 'by', by, 'note', note, 'since_ms', since)
   stats_write(ns, { pauses = 1 })
+  changes.note(ns, { by = by, what = 'paused', note = note })
   return { 'paused', by, note, since }
 end
 
@@ -45,7 +46,7 @@ end
 -- Answers {'resumed', by, note, since_ms of the pause} or {'known'}.
 function operate.resume(keys, args)
   local ns = namespace(keys)
-  local by = words_of(args, 1)
+  local by = operate.words_of(args, 1)
   if not queue.is_paused(ns) then
     return { 'known' }
   end
@@ -54,6 +55,7 @@ function operate.resume(keys, args)
   redis.call('DEL', ns .. 'paused')
   redis.call('XADD', ns .. 'pauses', 'MAXLEN', '~', PAUSES_KEPT, '*', 'by', was[1], 'note', was[2],
     'since_ms', was[3], 'resumed_by', by)
+  changes.note(ns, { by = by, what = 'resumed' })
   return { 'resumed', was[1], was[2], was[3] }
 end
 
@@ -68,7 +70,7 @@ end
 
 -- Cal.com refused the booking (and with it those that follow it in its series); what it held was released.
 -- A person says that Cal.com will not refuse it again, so it is decided anew.
-local function reopen(ns, id, b)
+function operate.reopen(ns, id, b)
   for _, uid in ipairs({ b.uid or '', b.seat }) do
     redis.call('PERSIST', ns .. 'uid:' .. uid)
   end
@@ -80,23 +82,28 @@ local function reopen(ns, id, b)
   booking.set(b, 'lead', '')
 end
 
-local function requeue_one(ns, id, b, op)
-  local followers = {}
-  mend(b, 'requeued', op.by, op.note, op.now)
+-- It is tried as if it had never failed. `what` was done, for the record.
+function operate.try_anew(b, what, op)
+  mend(b, what, op.by, op.note, op.now)
   booking.set(b, 'requeued_ms', op.now)
   for _, counter in ipairs({ 'attempts', 'deaths', 'solo_deaths' }) do
     if b[counter] then
       booking.set(b, counter, 0)
     end
   end
+end
+
+local function requeue_one(ns, id, b, op)
+  local followers = {}
+  operate.try_anew(b, 'requeued', op)
   if b.state == 'failed' and not booking.needs_attention(b) then
     followers = series.reopen(ns, id, b)
-    reopen(ns, id, b)
+    operate.reopen(ns, id, b)
   end
   queue.add(ns, id, b)
   booking.save(ns, id, b, op.now, op.keep_ms)
   for _, follower in ipairs(followers) do
-    reopen(ns, follower.id, follower.b)
+    operate.reopen(ns, follower.id, follower.b)
     queue.add(ns, follower.id, follower.b)
     booking.save(ns, follower.id, follower.b, op.now, op.keep_ms)
   end
@@ -132,14 +139,19 @@ local function plan_discard(batch, id, b, by)
   end, message
 end
 
-local function discard_one(ns, id, b, op)
-  local batch = {
+-- What decide needs to know of a call that is no take.
+function operate.batch(ns, op)
+  return {
     ns = ns, now = op.now, keep_ms = op.keep_ms, counts = op.counts,
-    known = {}, purses = {}, planned = {}, errors = {}, named = {}, touched = {}, -- as in take
+    known = {}, purses = {}, planned = {}, errors = {}, named = {}, touched = {}, slots = {}, -- as in take
     load = function(other)
       return booking.load(ns, other)
     end,
   }
+end
+
+local function discard_one(ns, id, b, op)
+  local batch = operate.batch(ns, op)
   local followers, waiting = {}, {}
   if OPEN[b.state] then
     followers, waiting = series.companions(ns, id, b)
@@ -162,34 +174,48 @@ local function discard_one(ns, id, b, op)
   return 'discarded'
 end
 
--- Does something to each of the dead among the names. Answers a text for each, in order.
-local function for_each_dead(keys, args, act, forget)
-  local ns, answers = namespace(keys), {}
-  local by, note = words_of(args, 1)
-  local op = { by = by, note = note, keep_ms = number_argument(args, 3, 'keep_ms'), now = now_ms(), counts = {} }
-  if #args - 3 > MOST_NAMES then
+-- Does something to each of the dead among the names, args[first] and those behind. Answers a text for each, in
+-- order; those that answer `done` are noted among the changes. op: by, note, keep_ms; it is added to.
+function operate.for_each_dead(ns, args, first, op, done, act)
+  local answers, changed, how_many = {}, {}, 0
+  op.now, op.counts = now_ms(), {}
+  if #args - first + 1 > MOST_NAMES then
     refuse('at most ' .. MOST_NAMES .. ' bookings at a time')
   end
-  for i = 4, #args do
+  for i = first, #args do
     local id = args[i]
     local b = booking.load(ns, id)
     if b and b.place == 'dead' then
       answers[#answers + 1] = act(ns, id, b, op)
-    elseif forget and redis.call('ZREM', ns .. 'dead', id) == 1 then
+    elseif op.forgets and redis.call('ZREM', ns .. 'dead', id) == 1 then
       answers[#answers + 1] = 'forgotten'
     else
       answers[#answers + 1] = b and 'not dead' or 'unknown'
     end
+    if answers[#answers] == done or answers[#answers] == 'forgotten' then
+      changed[math.min(#changed, 9) + 1] = id
+      how_many = how_many + 1
+    end
+  end
+  if how_many > 0 then
+    changes.note(ns, { by = op.by, what = done, about = changes.some(changed), note = op.note, count = how_many })
   end
   stats_write(ns, op.counts)
   return answers
+end
+
+local function mend_dead(keys, args, done, act, forgets)
+  local ns = namespace(keys)
+  local by, note = operate.words_of(args, 1)
+  local op = { by = by, note = note, keep_ms = number_argument(args, 3, 'keep_ms'), forgets = forgets }
+  return operate.for_each_dead(ns, args, 4, op, done, act)
 end
 
 -- ARGV: by, note, keep_ms, then IDs of dead bookings. Each waits in the queue again as if it had never
 -- failed: it keeps its decision and its hold; one that is failed has neither, and is decided anew.
 -- Answers for each: requeued, not dead, or unknown.
 function operate.requeue(keys, args)
-  return for_each_dead(keys, args, requeue_one)
+  return mend_dead(keys, args, 'requeued', requeue_one)
 end
 
 -- ARGV: by, note, keep_ms, then IDs of dead bookings. Nothing more is done about them: an open one becomes
@@ -197,7 +223,7 @@ end
 -- Answers for each: discarded, not dead, unknown, forgotten (it was listed without being dead, mostly because
 -- its record has expired; it is no more), or why it cannot be.
 function operate.discard(keys, args)
-  return for_each_dead(keys, args, discard_one, true)
+  return mend_dead(keys, args, 'discarded', discard_one, true)
 end
 
 end

@@ -1,5 +1,5 @@
 -- How everything stands, in numbers: every worker asks every few seconds, and shows them as metrics. All show
--- the same, and nothing here takes longer when more bookings wait.
+-- the same, and nothing here takes longer when more bookings wait. The console's first page shows them as well.
 
 -- For how long (s) the next one of the queue has waited in it. A name that was pushed by hand tells no time.
 local function queue_age(ns, now)
@@ -14,7 +14,7 @@ local function retry_age(ns, now)
   return math.max(0, now - (tonumber(first[2]) or now)) / 1000
 end
 
--- ARGV: option, value, … (see gate.load). Goes on with the audit.
+-- ARGV: option, value, … (see gate.load). Goes on with the audit, and takes samples for the graph.
 -- Answers {gate (see gate.view), {number, …}, {account, what is wrong with it, …: what is news of that}}. The
 -- numbers are in the order of enum store_overview in common/store.h.
 local function watch(keys, args)
@@ -22,11 +22,69 @@ local function watch(keys, args)
   local g = gate.load(ns, pairs_of(args), now)
   local news = audit.go_on(ns, now)
   local audited_ms = tonumber(redis.call('HGET', ns .. 'audit', 'done_ms'))
+  gates.note(ns, g, now)
   local numbers = {
     redis.call('LLEN', ns .. 'queue'), queue_age(ns, now), queue.is_paused(ns) and 1 or 0,
     redis.call('ZCARD', ns .. 'retry'), retry_age(ns, now), redis.call('ZCARD', ns .. 'dead'),
     redis.call('ZCOUNT', ns .. 'workers', integer(now), '+inf'), redis.call('HLEN', ns .. 'drift'),
     redis.call('HLEN', ns .. 'unbalanced'), audited_ms and (now - audited_ms) / 1000 or -1,
   }
+  graph.sample(ns, now, { queue = numbers[1], oldest_s = numbers[2], retry = numbers[4] })
   return { gate.view(g), numbers, news }
+end
+
+-- ---- For the console ----
+
+local overview
+
+do
+
+local MOST_WORKERS = 100
+local SHOWN, SETTLED = 8, 50
+
+local function worker_rows(ns, now)
+  local rows = {}
+  local listed = redis.call('ZRANGE', ns .. 'workers', 0, MOST_WORKERS - 1, 'WITHSCORES')
+  for i = 1, #listed, 2 do
+    rows[#rows + 1] = {
+      worker = listed[i], in_hand = redis.call('LLEN', ns .. 'active:' .. listed[i]), lease_ms = listed[i + 1] - now,
+    }
+  end
+  return rows
+end
+
+-- How long it took from a webhook to the answer; nil where nothing was settled yet.
+local function pace(times)
+  local count = #times
+  if count == 0 then
+    return nil
+  end
+  table.sort(times)
+  return { count = count, p50_ms = times[math.ceil(count * 0.5)], p95_ms = times[math.ceil(count * 0.95)], max_ms = times[count] }
+end
+
+-- Answers JSON: the numbers of `watch`, who works, the gates, the counters, and the newest decisions.
+overview = function(keys)
+  local ns, now = namespace(keys), now_ms()
+  local stats, paused = {}, hash_get(ns .. 'paused')
+  for name, value in pairs(hash_get(ns .. 'stats') or {}) do
+    stats[name] = tonumber(value) or 0
+  end
+  local audited_ms = tonumber(redis.call('HGET', ns .. 'audit', 'done_ms'))
+  local decisions, times = views.newest_decisions(ns, SHOWN, SETTLED)
+  local told = {
+    now_ms = now, version = VERSION,
+    queue = { length = redis.call('LLEN', ns .. 'queue'), oldest_s = queue_age(ns, now) },
+    paused = paused and { by = paused.by, note = paused.note, since_ms = count_of(paused.since_ms) },
+    retry = { count = redis.call('ZCARD', ns .. 'retry'), overdue_s = retry_age(ns, now) },
+    dead = redis.call('ZCARD', ns .. 'dead'), drift = redis.call('HLEN', ns .. 'drift'),
+    unbalanced = redis.call('HLEN', ns .. 'unbalanced'), waived = redis.call('ZCARD', ns .. 'waived'),
+    audit_age_s = audited_ms and (now - audited_ms) / 1000 or nil,
+    workers = worker_rows(ns, now), workers_count = redis.call('ZCARD', ns .. 'workers'),
+    gates = gates.all(ns, now), settle = pace(times), decisions = decisions,
+  }
+  -- Nobody can tell an empty list from an empty table.
+  return json.encode(told):sub(1, -2) .. ',"stats":' .. json.object(stats) .. '}'
+end
+
 end

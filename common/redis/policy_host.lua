@@ -56,21 +56,10 @@ local function run(chunk, ...)
   return start(chunk)(...)
 end
 
--- At most `size` bytes of a UTF-8 text, whole characters only.
-local function cut(text, size)
-  if #text <= size then
-    return text
-  end
-  while size > 0 and text:byte(size + 1) >= 0x80 and text:byte(size + 1) < 0xC0 do
-    size = size - 1
-  end
-  return text:sub(1, size)
-end
-
 -- What a policy raised, as a text.
 local function raised(value)
   if type(value) == 'string' then
-    return cut(value, LONGEST_REASON)
+    return json.cut(value, LONGEST_REASON)
   end
   return 'policy: it raised ' .. (value == nil and 'nil' or 'a ' .. type(value)) .. ' instead of a text'
 end
@@ -196,33 +185,11 @@ end
 -- A value of the policy's in an error about it.
 local function shown(value)
   if type(value) == 'string' then
-    return '"' .. cut(value, 60) .. '"'
+    return '"' .. json.cut(value, 60) .. '"'
   elseif type(value) == 'number' or type(value) == 'boolean' or value == nil then
     return tostring(value)
   end
   return 'a ' .. type(value)
-end
-
--- Whether a text can be sent as JSON: letters as UTF-8 has them, and no NUL.
-local function is_text(value)
-  local at = 1
-  while at <= #value do
-    local _, last = value:find('^[\1-\127]+', at)
-    if not last then
-      _, last = value:find('^[\194-\223][\128-\191]', at)
-    end
-    if not last then
-      _, last = value:find('^[\224-\239][\128-\191][\128-\191]', at)
-    end
-    if not last then
-      _, last = value:find('^[\240-\244][\128-\191][\128-\191][\128-\191]', at)
-    end
-    if not last then
-      return false
-    end
-    at = last + 1
-  end
-  return true
 end
 
 -- The policy's answer as {accept, cost, reason} or {defer, reason}, or nil and what is wrong with it.
@@ -245,8 +212,8 @@ local function read_answer(answer)
   if type(reason) ~= 'string' or reason == '' then
     return nil, 'policy: reason must be a text, not ' .. shown(reason)
   end
-  reason = cut(reason, LONGEST_REASON)
-  if not is_text(reason) then
+  reason = json.cut(reason, LONGEST_REASON)
+  if not json.is_text(reason) then
     return nil, 'policy: reason must be UTF-8 text without NUL'
   end
   if defer then

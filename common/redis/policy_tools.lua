@@ -89,6 +89,8 @@ function HELPERS.cost(booking, terms)
   return HELPERS.whole_number(terms[name] or 1, name)
 end
 
+policy_tools.cost = HELPERS.cost
+
 -- Why nobody may book on this account, whatever it costs; nil when somebody may. It is what Cal.com
 -- tells the member.
 function HELPERS.refusal(booking, account, now)

@@ -1,6 +1,11 @@
 -- Takes bookings from the queue into a worker's hands, and decides what is undecided, in list order,
 -- together with the hold. First everything is read and planned, every policy run; then written.
 
+local take
+
+-- Lua allows 200 local names at a time, over all parts: what only this one needs ends with it.
+do
+
 -- A planner for each state answers a function that writes what is to be done, or nil.
 local PLAN = { waiting = decide.plan }
 
@@ -66,8 +71,9 @@ end
 
 -- What a worker needs to know; see store.h, struct store_job.
 local function job_of(batch, id, b)
-  -- Let in by our own confirm of another one of its series, a "no" cancels it as in the guide's flow.
-  local is_guide = booking.is_guide(b) or series.is_let_in(batch.ns, b)
+  -- Let in by our own confirm, of another one of its series or before a person said no, a "no" cancels it as in the
+  -- guide's flow.
+  local is_guide = booking.is_guide(b) or b.overruled == '1' or series.is_let_in(batch.ns, b)
   local how = booking.is_in_series(b) and series.approach(batch, id, b)
   return { id, b.token, booking.goal(b) or 'look', b.uid or '', b.account or '', b.reason or '',
     integer(b.cost or 0), integer(b.attempts), integer(fresh_for(batch, b)),
@@ -309,7 +315,7 @@ end
 --            solo: a booking is, or is to be, taken alone
 --   hold_ms  for how long; 0 with a hold: until the worker's hands are empty
 --   gate     see gate.view
-local function take(keys, args)
+take = function(keys, args)
   local ns = namespace(keys)
   local worker = args[1]
   local seq, want = number_argument(args, 2, 'take number'), number_argument(args, 3, 'count')
@@ -360,4 +366,6 @@ local function take(keys, args)
   local g = batch.gate or {}
   return { redis.call('LLEN', ns .. 'queue'), next_due(batch), jobs, batch.hold or g.hold or '',
     integer(batch.hold_ms or g.hold_ms or 0), gate.view(batch.gate) }
+end
+
 end

@@ -1,6 +1,7 @@
 """The Redis library (common/redis) as Python calls, and what must hold after every test."""
 
 import itertools
+import json
 import re
 import time
 import zlib
@@ -265,6 +266,37 @@ class Library:
                note: str = "", **fields: Any) -> List[str]:
         flat = [part for pair in fields.items() for part in pair]
         return self.call("member", account, amount, key, by, note, *flat)
+
+    def rule(self, what: str, *ids: Any, reason: str = "by hand", by: str = "nora", note: str = "",
+             keep_ms: Any = KEEP_MS) -> List[str]:
+        return self.call("rule", by, note, keep_ms, what, reason, *ids)
+
+    def set_terms(self, sha: str = "", by: str = "nora", note: str = "", **terms: Any) -> str:
+        flat = [part for pair in terms.items() for part in pair]
+        return self.ask("terms", by, note, sha, *flat)["sha"]
+
+    # ---- What the console shows ----
+
+    def ask(self, function: str, *args: Any) -> Any:
+        """What a function answers as JSON, which must be such to the letter."""
+        raw = redis.Redis(connection_pool=redis.ConnectionPool(
+            **{**self.client.connection_pool.connection_kwargs, "decode_responses": False}))
+        with raw:
+            return json.loads(raw.fcall("tollgate_" + function, 1, self.key("queue"), *args).decode("utf-8"))
+
+    def listed(self, function: str, *args: Any, count: int = 50, cursor: str = "", **wanted: Any) -> Any:
+        """A page of a list; args stand before the cursor."""
+        flat = [part for pair in wanted.items() for part in pair]
+        return self.ask(function, *args, cursor, count, *flat)
+
+    def all_rows(self, function: str, *args: Any, count: int = 50, **wanted: Any) -> List[Dict[str, Any]]:
+        """All pages of a list."""
+        rows, page = [], self.listed(function, *args, count=count, **wanted)
+        rows += page["rows"]
+        while "next" in page:
+            page = self.listed(function, *args, count=count, cursor=page["next"], **wanted)
+            rows += page["rows"]
+        return rows
 
     # ---- What somebody does at redis-cli ----
 

@@ -98,7 +98,7 @@ def question(link: Link, text: str, id_: str, record: Dict[str, str], terms: Dic
     """The command that decides it again, or the reason why that cannot be."""
     if not record:
         return EXPIRED
-    if "account_was" not in record or "decision" not in record or "decided_ms" not in record:
+    if not {"account_was", "decision", "decided_ms"} <= record.keys() or record.get("ruled_by"):
         return NOT_BY_POLICY
     shown_terms = terms.get(record.get("terms", ""))
     try:
