@@ -119,7 +119,7 @@ def console(open_console, club, session_cookie):
     made = open_console(club.ingest)
     made.open("login")
     if session_cookie:
-        made.driver.delete_all_cookies()
+        made.forget()
         made.driver.add_cookie(session_cookie)
     else:
         made.sign_in()

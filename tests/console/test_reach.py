@@ -20,7 +20,7 @@ def short(page):
 
 def test_a_grant_with_the_keyboard_alone(open_console, club):
     console = open_console(club.ingest)
-    console.driver.delete_all_cookies()
+    console.forget()
     console.open("members")
     console.tab_to(lambda element: element.get_attribute("id") == "name")
     console.keys("kim", Keys.TAB, console.token)
@@ -134,7 +134,7 @@ def test_axe_finds_nothing_serious(console, club, look):
 @pytest.mark.skipif(not AXE.exists(), reason="npm ci in tests/console/axe")
 def test_axe_finds_nothing_serious_where_one_signs_in(open_console, club):
     console = open_console(club.ingest)
-    console.driver.delete_all_cookies()
+    console.forget()
     console.open("login")
     assert console.axe() == []
     console.shot("login")

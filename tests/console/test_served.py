@@ -93,7 +93,7 @@ def proxy(club, tmp_path):
 def test_below_a_prefix_every_step_stays_below_it(open_console, club, proxy):
     console = open_console(club.ingest)
     console.base = proxy
-    console.driver.delete_all_cookies()
+    console.forget()
     console.driver.get(proxy + "/")
     assert console.driver.current_url.startswith(proxy + "/console/login"), console.driver.current_url
     console.sign_in("pat")
