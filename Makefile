@@ -91,8 +91,10 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
+# No rules but ours: make would compile the folder ingest/console/assets from assets.c.
+.SUFFIXES:
 .SECONDARY:
-.PHONY: all tests check unit integration monitoring packaging compose-test mutants chaos chaos-ci soak chaos-plants costs growth bench bench-quick coverage install uninstall deb deb-test clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration monitoring packaging compose-test console-test mutants chaos chaos-ci soak chaos-plants costs growth bench bench-quick coverage install uninstall deb deb-test clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -185,6 +187,14 @@ compose-test: $(programs)  ## docker-compose.yml and the images in a real engine
 packaging: $(programs)  ## tests of what is installed: make install, units, man pages, manifests
 	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
 	    $(PYTHON) -m pytest -q tests/packaging $(PYTEST_ARGS)
+
+console-test: $(programs) tests/console/axe/node_modules/.package-lock.json  ## the operator's page in a real Chromium, over 100 000 bookings; screenshots into build/console
+	@TOLLGATE_BUILD=$(BUILD) timeout --foreground -s INT -k 30 $(TEST_TIMEOUT) \
+	    $(PYTHON) -m pytest -q tests/console $(PYTEST_ARGS)
+
+tests/console/axe/node_modules/.package-lock.json: tests/console/axe/package-lock.json
+	$(Q)command -v npm >/dev/null || { echo "make: npm is missing: run scripts/install-deps console" >&2; exit 1; }
+	$(Q)cd $(@D)/.. && npm ci --ignore-scripts --no-audit --no-fund --silent && touch node_modules/.package-lock.json
 
 ## ROWS=twins…       the rows of real life that `make mutants` takes (tests/mutants/real_life.py); none: all
 ROWS ?=
