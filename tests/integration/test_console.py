@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional
 import pytest
 import requests
 
-from harness import House, wait_for
+from harness import wait_for
 from library import Library
 
 TOKEN = "a-token-for-tests"
