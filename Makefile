@@ -52,7 +52,8 @@ ldflags_release = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 cflags_dev = -O1 -g -U_FORTIFY_SOURCE -fno-common
 cflags_asan = -O1 -g -U_FORTIFY_SOURCE -fno-common -fno-omit-frame-pointer \
     -fsanitize=address,undefined -fno-sanitize-recover=all
-ldflags_asan = -fsanitize=address,undefined
+# Its own crypt_r only calls the library's, and would let the linker leave that out.
+ldflags_asan = -fsanitize=address,undefined -Wl,--no-as-needed -lcrypt
 cflags_cov = -O0 -g -U_FORTIFY_SOURCE --coverage
 ldflags_cov = --coverage
 $(if $(cflags_$(V)),,$(error V=$(V) is none of release, dev, asan, cov))

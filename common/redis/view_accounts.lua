@@ -3,7 +3,7 @@
 do
 
 -- How many names one call goes through where a text may stand anywhere in them.
-local NAMES_LOOKED = 5000
+local NAMES_LOOKED = 2500
 local NAMES_PAGE = 500
 
 local MOST_FIELDS_SHOWN, MOST_VALUE_SHOWN = 20, 200 -- in a list
@@ -11,7 +11,7 @@ local MOST_FIELDS_SHOWN, MOST_VALUE_SHOWN = 20, 200 -- in a list
 local MOST_OPEN = 50
 
 -- How many entries of a ledger are added up.
-local ADDED_UP = 1000
+local ADDED_UP = 500
 
 local IS_ADDED = { grant = 'granted', adjust = 'adjusted', capture = 'captured', refund = 'refunded', waive = 'waived' }
 
@@ -90,7 +90,7 @@ local function add_up(ns, account, range)
   for _, name in pairs(IS_ADDED) do
     totals[name] = 0
   end
-  local entries = redis.pcall('XREVRANGE', key, range.to_ms or '+', range.from_ms or '-', 'COUNT', ADDED_UP + 1)
+  local entries = views.backwards(key, range.to_ms or '+', range.from_ms or '-', ADDED_UP + 1)
   for i = 1, math.min(#entries, ADDED_UP) do
     local entry = pairs_of(entries[i][2])
     local name, amount = IS_ADDED[entry.kind], tonumber(entry.amount)
@@ -101,8 +101,7 @@ local function add_up(ns, account, range)
   local function spent_at(entry)
     return entry and tonumber(pairs_of(entry[2]).spent) or 0
   end
-  local before = range.from_ms and entries[1]
-    and redis.call('XREVRANGE', key, '(' .. range.from_ms .. '-0', '-', 'COUNT', 1)[1]
+  local before = range.from_ms and entries[1] and views.backwards(key, '(' .. range.from_ms .. '-0', '-', 1)[1]
   totals.spent = spent_at(entries[1]) - spent_at(before)
   totals.partial = #entries > ADDED_UP or nil
   return totals

@@ -13,7 +13,7 @@ local STATES = {
 }
 
 -- How many entries of a ledger, and pauses, are read at most; of a ledger from either end of the booking's time.
-local LEDGER_READ, PAUSES_READ = 500, 200
+local LEDGER_READ, PAUSES_READ = 300, 200
 
 -- The name of the booking that is meant, an ID or a uid; or nil, why there is none, and the seats of a slot.
 local function find(ns, name)
@@ -63,7 +63,7 @@ local function movements(ns, id, b)
     partial = #entries == LEDGER_READ or nil
   end
   if list[1] then
-    local before = redis.call('XREVRANGE', key, '(' .. list[1].entry, '-', 'COUNT', 1)[1]
+    local before = views.backwards(key, '(' .. list[1].entry, '-', 1)[1]
     for name, told in pairs({ before = before and pairs_of(before[2]) or {}, after = list[#list] }) do
       credits[name] = {}
       for _, purse in ipairs(PURSES) do

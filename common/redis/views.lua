@@ -9,7 +9,7 @@ do
 local MOST_ROWS = 500
 
 -- How many entries of a list one call goes through at most, where only some of them are wanted.
-local MOST_LOOKED = 1000
+local MOST_LOOKED = 500
 
 local PAGE = 100
 
@@ -54,6 +54,21 @@ function views.ms_of(entry_id)
   return tonumber(entry_id:match('^%d+'))
 end
 
+-- As XREVRANGE, which goes through all of a stream where the end lies before the first entry (seen with Redis 7.0).
+function views.backwards(key, till, since, count)
+  local first = redis.pcall('XRANGE', key, '-', '+', 'COUNT', 1)
+  if first.err or not first[1] then
+    return first
+  end
+  local open, ms, seq = till:match('^(%(?)(%d+)%-?(%d*)$')
+  local first_ms, first_seq = first[1][1]:match('^(%d+)%-(%d+)$')
+  ms, first_ms = tonumber(ms), tonumber(first_ms)
+  if ms and (ms < first_ms or (ms == first_ms and open == '(' and tonumber(seq) <= tonumber(first_seq))) then
+    return {}
+  end
+  return redis.pcall('XREVRANGE', key, till, since, 'COUNT', count)
+end
+
 -- Goes through a stream from the newest entry on. `make` answers an entry's row, or nil when it is not wanted;
 -- range: cursor, from_ms, to_ms, count. Answers {rows, next, looked}; a key that holds something else has no rows.
 function views.of_stream(key, range, make)
@@ -66,7 +81,7 @@ function views.of_stream(key, range, make)
   while true do
     local is_full = #told.rows == range.count or told.looked == MOST_LOOKED
     local asked = is_full and 1 or math.min(PAGE, MOST_LOOKED - told.looked)
-    local page = redis.pcall('XREVRANGE', key, till, range.from_ms or '-', 'COUNT', asked)
+    local page = views.backwards(key, till, range.from_ms or '-', asked)
     if page.err and cursor ~= '' and not page.err:find('^WRONGTYPE') then
       refuse_cursor(cursor)
     elseif is_full then

@@ -165,7 +165,7 @@ is_own(struct evhttp_request *request)
     return origin_is_own(&origin);
 }
 
-/* The form in the request's body. NULL: it is none. */
+/* The form in the request's body, or an empty one. NULL: it is none. */
 static struct params *
 read_form(struct evhttp_request *request)
 {
@@ -174,7 +174,7 @@ read_form(struct evhttp_request *request)
         evhttp_find_header(evhttp_request_get_input_headers(request), "Content-Type");
     struct evbuffer *body = evhttp_request_get_input_buffer(request);
     size_t size = evbuffer_get_length(body);
-    if (type == NULL || strncmp(type, FORM, sizeof FORM - 1) != 0) {
+    if (size > 0 && (type == NULL || strncmp(type, FORM, sizeof FORM - 1) != 0)) {
         return NULL;
     }
     char *text = calloc(1, size + 1);
@@ -261,6 +261,10 @@ console_serve(struct evhttp_request *request, void *arg)
         return;
     } else if (read_request(visit, path + strlen(BELOW), evhttp_uri_get_query(uri))) {
         add_page(visit);
-        session_load(visit, enter);
+        if (visit->page->open) {
+            enter(visit);
+        } else {
+            session_load(visit, enter);
+        }
     }
 }

@@ -12,8 +12,6 @@
 
 #define ROWS 50 /* of a table */
 
-#define LAST_MS 253402300799000 /* the end of 9999 */
-
 /* The query of this page with another cursor; NULL: with none. */
 static void
 add_query(struct visit *visit, const char *name, const char *cursor)
@@ -68,18 +66,16 @@ page_add_filter(struct command *command, const struct params *params, const char
     }
 }
 
-/* The range of time of the query: a month, or days from and to. */
+/* An end of the range of time of the query: a month, or days from and to. */
 static void
-read_range(const struct visit *visit, int64_t *from_ms, int64_t *to_ms)
+add_time(struct command *command, const struct visit *visit, bool end)
 {
-    const char *month = params_text(visit->query, "month");
-    *from_ms = 0;
-    *to_ms = LAST_MS;
-    if (!params_day(month, false, from_ms)) {
-        (void)params_day(params_text(visit->query, "from"), false, from_ms);
-    }
-    if (!params_day(month, true, to_ms)) {
-        (void)params_day(params_text(visit->query, "to"), true, to_ms);
+    int64_t wall_ms;
+    if (params_day(params_text(visit->query, "month"), end, &wall_ms) ||
+        params_day(params_text(visit->query, end ? "to" : "from"), end, &wall_ms)) {
+        command_number(command, end ? wall_ms - 1 : wall_ms);
+    } else {
+        command_text(command, "");
     }
 }
 
@@ -93,38 +89,39 @@ void
 page_decisions(struct visit *visit)
 {
     struct command command;
-    int64_t from_ms, to_ms;
-    read_range(visit, &from_ms, &to_ms);
     add_chosen(visit, "outcome", params_text(visit->query, "outcome"));
     command_function(&command, visit, "tollgate_decisions");
     page_add_cursor(&command, visit);
     page_add_filter(&command, visit->query, "member");
     page_add_filter(&command, visit->query, "event_type");
     page_add_filter(&command, visit->query, "outcome");
-    if (from_ms > 0) {
-        command_text(&command, "from_ms");
-        command_number(&command, from_ms);
-    }
-    if (to_ms < LAST_MS) {
-        command_text(&command, "to_ms");
-        command_number(&command, to_ms);
-    }
+    command_text(&command, "from_ms");
+    add_time(&command, visit, false);
+    command_text(&command, "to_ms");
+    add_time(&command, visit, true);
     visit_ask(visit, &command, NULL);
     visit_then(visit, page_show);
 }
 
 /* ---- A booking ---- */
 
-/* What a policy was shown, one row for each thing. */
+/* What a policy was shown, a row for each thing: account.balance, answers.phone. */
 static struct json_object *
 input_rows(struct json_object *inputs)
 {
-    static const char *const SHOWN[] = { "account_was", "circumstances", "answers", "metadata" };
+    static const char *const SHOWN[][2] = { { "account_was", "account" },
+                                            { "terms", "terms" },
+                                            { "circumstances", "booking" },
+                                            { "answers", "answers" },
+                                            { "metadata", "metadata" } };
     struct json_object *rows = json_object_new_array();
     for (size_t i = 0; i < sizeof SHOWN / sizeof SHOWN[0]; i++) {
-        const char *text = build_text_of(inputs, SHOWN[i]);
-        if (*text != '\0') {
-            build_pair(rows, SHOWN[i], text);
+        struct json_object *pairs = build_member(inputs, SHOWN[i][0]);
+        for (size_t k = 0; k < build_count(pairs); k++) {
+            struct json_object *pair = json_object_array_get_idx(pairs, k);
+            char name[256];
+            (void)snprintf(name, sizeof name, "%s.%s", SHOWN[i][1], build_text_of(pair, "name"));
+            build_pair(rows, name, build_text_of(pair, "value"));
         }
     }
     return rows;
@@ -144,6 +141,9 @@ show_booking(struct visit *visit)
     }
     build_flag(context, "is_dead", strcmp(build_text_of(record, "place"), "dead") == 0);
     build_set(context, "input_rows", input_rows(build_member(context, "inputs")));
+    if (build_member(context, "inputs") != NULL) {
+        build_text(build_member(context, "inputs"), "terms", build_text_of(record, "terms"));
+    }
     build_set(context, "record_rows", build_pairs(record));
     page_show(visit);
 }
@@ -176,13 +176,11 @@ void
 page_member(struct visit *visit)
 {
     struct command command;
-    int64_t from_ms, to_ms;
-    read_range(visit, &from_ms, &to_ms);
     command_function(&command, visit, "tollgate_account");
     command_text(&command, params_text(visit->query, "account"));
     page_add_cursor(&command, visit);
-    command_number(&command, from_ms);
-    command_number(&command, to_ms);
+    add_time(&command, visit, false);
+    add_time(&command, visit, true);
     visit_ask(visit, &command, NULL);
     visit_add_once(visit);
     visit_then(visit, page_show);

@@ -15,8 +15,13 @@
 
 #define DAY_MS INT64_C(86400000)
 
+struct param {
+    char *name, *value;
+};
+
 struct params {
-    struct evkeyvalq list;
+    size_t count;
+    struct param each[];
 };
 
 static bool
@@ -42,23 +47,39 @@ trim(char *text)
     text[length] = '\0';
 }
 
+/* evhttp decodes values and leaves names as they are. */
+static bool
+take(struct params *params, const struct evkeyval *pair)
+{
+    struct param *param = &params->each[params->count];
+    param->name = evhttp_uridecode(pair->key, 1, NULL);
+    param->value = strdup(is_readable(pair->value) ? pair->value : "");
+    params->count++;
+    return param->name != NULL && param->value != NULL;
+}
+
 struct params *
 params_parse(const char *text)
 {
-    struct params *params = calloc(1, sizeof *params);
-    if (params == NULL) {
+    struct evkeyvalq list;
+    const struct evkeyval *pair;
+    size_t count = 0;
+    TAILQ_INIT(&list);
+    if (text != NULL && *text != '\0' && evhttp_parse_query_str(text, &list) != 0) {
         return NULL;
     }
-    TAILQ_INIT(&params->list);
-    if (text != NULL && *text != '\0' && evhttp_parse_query_str(text, &params->list) != 0) {
+    TAILQ_FOREACH(pair, &list, next) {
+        count++;
+    }
+    struct params *params = calloc(1, sizeof *params + count * sizeof params->each[0]);
+    bool whole = params != NULL;
+    TAILQ_FOREACH(pair, &list, next) {
+        whole = whole && take(params, pair);
+    }
+    evhttp_clear_headers(&list);
+    if (!whole) {
         params_free(params);
         return NULL;
-    }
-    struct evkeyval *one;
-    TAILQ_FOREACH(one, &params->list, next) {
-        if (!is_readable(one->value)) {
-            one->value[0] = '\0';
-        }
     }
     return params;
 }
@@ -66,19 +87,19 @@ params_parse(const char *text)
 void
 params_free(struct params *params)
 {
-    if (params != NULL) {
-        evhttp_clear_headers(&params->list);
-        free(params);
+    for (size_t i = 0; params != NULL && i < params->count; i++) {
+        free(params->each[i].name);
+        free(params->each[i].value);
     }
+    free(params);
 }
 
-static struct evkeyval *
+static const struct param *
 find(const struct params *params, const char *name)
 {
-    struct evkeyval *one;
-    TAILQ_FOREACH(one, &params->list, next) {
-        if (strcmp(one->key, name) == 0) {
-            return one;
+    for (size_t i = 0; i < params->count; i++) {
+        if (strcmp(params->each[i].name, name) == 0) {
+            return &params->each[i];
         }
     }
     return NULL;
@@ -87,19 +108,19 @@ find(const struct params *params, const char *name)
 const char *
 params_raw(const struct params *params, const char *name)
 {
-    const struct evkeyval *one = find(params, name);
-    return one != NULL ? one->value : "";
+    const struct param *param = find(params, name);
+    return param != NULL ? param->value : "";
 }
 
 const char *
 params_text(const struct params *params, const char *name)
 {
-    struct evkeyval *one = find(params, name);
-    if (one == NULL) {
+    const struct param *param = find(params, name);
+    if (param == NULL) {
         return "";
     }
-    trim(one->value);
-    return one->value;
+    trim(param->value);
+    return param->value;
 }
 
 int64_t
@@ -119,9 +140,8 @@ void
 params_each(const struct params *params,
             void (*each)(const char *name, const char *value, void *arg), void *arg)
 {
-    struct evkeyval *one;
-    TAILQ_FOREACH(one, &params->list, next) {
-        each(one->key, one->value, arg);
+    for (size_t i = 0; i < params->count; i++) {
+        each(params->each[i].name, params->each[i].value, arg);
     }
 }
 
@@ -129,12 +149,11 @@ struct json_object *
 params_json(const struct params *params)
 {
     struct json_object *json = json_object_new_object();
-    struct evkeyval *one;
-    TAILQ_FOREACH(one, &params->list, next) {
-        if (json != NULL && is_readable(one->key) &&
-            !json_object_object_get_ex(json, one->key, NULL)) {
-            (void)json_object_object_add(json, one->key,
-                                         json_object_new_string(params_text(params, one->key)));
+    for (size_t i = 0; json != NULL && i < params->count; i++) {
+        const char *name = params->each[i].name;
+        if (is_readable(name) && !json_object_object_get_ex(json, name, NULL)) {
+            (void)json_object_object_add(json, name,
+                                         json_object_new_string(params_text(params, name)));
         }
     }
     return json;
@@ -159,10 +178,10 @@ params_next(const struct params *params, const char *cursor)
     if (query == NULL) {
         return NULL;
     }
-    struct evkeyval *one;
-    TAILQ_FOREACH(one, &params->list, next) {
-        if (strcmp(one->key, "cursor") != 0 && one->value[0] != '\0') {
-            add_pair(query, one->key, one->value);
+    for (size_t i = 0; i < params->count; i++) {
+        const struct param *param = &params->each[i];
+        if (strcmp(param->name, "cursor") != 0 && param->value[0] != '\0') {
+            add_pair(query, param->name, param->value);
         }
     }
     if (cursor != NULL) {

@@ -56,14 +56,14 @@ draft_of(const struct visit *visit)
     return draft;
 }
 
-/* The line that an error names ("… line 12: …"), to be shown beside it. */
+/* The line that an error names ("policy:12: …"), to be shown beside it. */
 static void
 add_error(struct json_object *check, const char *error, const char *draft)
 {
-    static const char PREFIX[] = "POLICY ";
-    const char *named = strstr(error, "line ");
+    static const char PREFIX[] = "POLICY ", CHUNK[] = "policy:";
+    const char *named = strstr(error, CHUNK);
     const char *own = strstr(error, PREFIX);
-    long wanted = named != NULL ? strtol(named + 5, NULL, 10) : 0;
+    long wanted = named != NULL ? strtol(named + sizeof CHUNK - 1, NULL, 10) : 0;
     build_text(check, "error", own != NULL ? own + sizeof PREFIX - 1 : error);
     for (long line = 1; wanted > 0 && *draft != '\0'; line++) {
         size_t length = strcspn(draft, "\n");

@@ -284,19 +284,19 @@ class Library:
         with raw:
             return json.loads(raw.fcall("tollgate_" + function, 1, self.key("queue"), *args).decode("utf-8"))
 
-    def listed(self, function: str, *args: Any, count: int = 50, cursor: str = "", **wanted: Any) -> Any:
-        """A page of a list; args stand before the cursor."""
+    def listed(self, function: str, *args: Any, count: int = 50, cursor: str = "", tail: Any = (), **wanted: Any) -> Any:
+        """A page of a list; args stand before the cursor, `tail` behind the count."""
         flat = [part for pair in wanted.items() for part in pair]
-        return self.ask(function, *args, cursor, count, *flat)
+        return self.ask(function, *args, cursor, count, *tail, *flat)
 
-    def all_rows(self, function: str, *args: Any, count: int = 50, **wanted: Any) -> List[Dict[str, Any]]:
+    def all_rows(self, function: str, *args: Any, rows: str = "rows", **how: Any) -> List[Dict[str, Any]]:
         """All pages of a list."""
-        rows, page = [], self.listed(function, *args, count=count, **wanted)
-        rows += page["rows"]
+        page = self.listed(function, *args, **how)
+        found = page[rows]
         while "next" in page:
-            page = self.listed(function, *args, count=count, cursor=page["next"], **wanted)
-            rows += page["rows"]
-        return rows
+            page = self.listed(function, *args, cursor=page["next"], **how)
+            found += page[rows]
+        return found
 
     # ---- What somebody does at redis-cli ----
 

@@ -449,13 +449,27 @@ class History(RuleBasedStateMachine):
         elif self.decided:
             self.push(list(self.decided)[which % len(self.decided)])
 
+    def rule_dead(self, id_: str, what: str) -> None:
+        """A person's decision is one more; what is refused changes nothing."""
+        before = self.library.view()
+        [answer] = self.library.rule(what, id_)
+        if answer not in ("accepted", "rejected"):
+            assert self.library.view() == before, answer
+            return
+        self.decided.pop(id_, None)
+        self.reopened[id_] += 1
+        assert self.library.state(id_) == ("accepting" if what == "accept" else "rejecting")
+        assert self.library.place(id_) == "queue"
+
     @precondition(lambda self: self.library.dead())
-    @rule(which=WHICH, what=sampled_from(["requeue", "requeue", "discard"]))
+    @rule(which=WHICH, what=sampled_from(["requeue", "requeue", "discard", "accept", "reject"]))
     def decide_about_dead(self, which: int, what: str) -> None:
         dead = self.library.dead()
         id_ = dead[which % len(dead)]
         if what == "discard":
             self.library.discard(id_)
+        elif what != "requeue":
+            self.rule_dead(id_, what)
         else:
             failed = [one for one, b in self.library.view().bookings.items() if b["state"] == "failed"]
             assert self.library.requeue(id_) == ["requeued"]

@@ -22,8 +22,8 @@ static void
 test_params(void **state)
 {
     (void)state;
-    struct params *params =
-        params_parse("a=+x+%26&b=%C3%A4&bad=%ff&bell=%07&n=7&n=8&big=99999&lines=1%0D%0A2&e=");
+    struct params *params = params_parse(
+        "a=+x+%26&b=%C3%A4&bad=%ff&bell=%07&n=7&n=8&big=99999&lines=1%0D%0A2&e=&term%3Acost+1=5");
     assert_non_null(params);
     assert_string_equal(params_raw(params, "a"), " x &");
     assert_string_equal(params_text(params, "a"), "x &");
@@ -32,6 +32,7 @@ test_params(void **state)
     assert_string_equal(params_text(params, "bell"), "");
     assert_string_equal(params_text(params, "lines"), "1\r\n2");
     assert_string_equal(params_text(params, "none"), "");
+    assert_string_equal(params_text(params, "term:cost 1"), "5");
     assert_int_equal(params_number(params, "n", 0, 100, -1), 7);
     assert_int_equal(params_number(params, "big", 0, 100, -1), 100);
     assert_int_equal(params_number(params, "a", 0, 100, -1), -1);
