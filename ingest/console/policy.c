@@ -177,6 +177,7 @@ action_policy_try(struct visit *visit)
     if (json_object_is_type(sample, json_type_object)) {
         read_time(sample, "start");
         read_time(sample, "end");
+        build_text(visit->context, "sample_account", build_text_of(sample, "account"));
         command_function(&command, visit, "tollgate_policy_try");
         command_text(&command, visit->data);
         command_text(&command, json_object_to_json_string(sample));

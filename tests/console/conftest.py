@@ -15,7 +15,7 @@ import club as clubs  # noqa: E402
 import harness  # noqa: E402
 from library import Library  # noqa: E402
 
-CONSOLE = {"TOLLGATE_CONSOLE_TOKEN": browsers.TOKEN}
+CONSOLE = {"TOLLGATE_CONSOLE": "on", "TOLLGATE_CONSOLE_TOKEN": browsers.TOKEN}
 
 
 def pytest_configure(config):

@@ -1,5 +1,6 @@
 """Whatever a booker types stays a text, on every page. So does what staff type."""
 
+import json
 import re
 from urllib.parse import quote
 
@@ -8,7 +9,7 @@ import pytest
 import browser as browsers
 from club import NAMESPACE
 from conftest import CONSOLE
-from harness import Gate, now_iso, sample
+from harness import Gate, now_iso, sample, wait_for
 from library import Library
 
 # Each field has a mark of its own, so that one that breaks out says where.
@@ -96,7 +97,6 @@ class Stage:
 
 
 def quote_json(text):
-    import json
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -133,7 +133,6 @@ def test_no_attack_breaks_out_on_any_page(open_console, stage):
 
 def test_live_numbers_are_texts_too(open_console, stage):
     console = open_console(stage.gate.ingest).sign_in()
-    from harness import wait_for
     wait_for(lambda: console.text("live") == "Live", what="the first numbers")
     check(console, "overview, live")
     assert "name" in console.text("newest-decisions")
