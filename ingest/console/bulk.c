@@ -22,7 +22,7 @@
 
 struct bulk {
     const struct act *act;
-    size_t count;
+    size_t count, sent;
     int64_t done, others;                     /* what came of them */
     char ids[MOST_BOOKINGS][BOOKING_ID_SIZE]; /* 8 MB, of which what is not used stays untouched */
 };
@@ -155,26 +155,30 @@ take_answers(struct visit *visit, const struct redis_reply *reply, const void *a
     }
 }
 
+/* So many at a time, one call after the other: each has its own time to answer. */
 static void
 carry_out(struct visit *visit)
 {
     struct bulk *bulk = visit->data;
-    for (size_t first = 0; first < bulk->count; first += AT_ONCE) {
-        struct command command;
-        command_function(&command, visit, bulk->act->function);
-        command_text(&command, visit->user);
-        command_text(&command, params_text(visit->form, "note"));
-        command_number(&command, visit->console->config->keep_days * DAY_MS);
-        if (bulk->act->verdict != NULL) {
-            command_text(&command, bulk->act->verdict);
-            command_text(&command, params_text(visit->form, "reason"));
-        }
-        for (size_t i = first; i < bulk->count && i < first + AT_ONCE; i++) {
-            command_text(&command, bulk->ids[i]);
-        }
-        visit_command(visit, &command, take_answers, bulk->ids[first]);
+    struct command command;
+    size_t first = bulk->sent;
+    if (first == bulk->count || visit->failure[0] != '\0') {
+        tell(visit);
+        return;
     }
-    visit_then(visit, tell);
+    command_function(&command, visit, bulk->act->function);
+    command_text(&command, visit->user);
+    command_text(&command, params_text(visit->form, "note"));
+    command_number(&command, visit->console->config->keep_days * DAY_MS);
+    if (bulk->act->verdict != NULL) {
+        command_text(&command, bulk->act->verdict);
+        command_text(&command, params_text(visit->form, "reason"));
+    }
+    while (bulk->sent < bulk->count && bulk->sent < first + AT_ONCE) {
+        command_text(&command, bulk->ids[bulk->sent++]);
+    }
+    visit_command(visit, &command, take_answers, bulk->ids[first]);
+    visit_then(visit, carry_out);
 }
 
 static void

@@ -114,6 +114,10 @@ static void
 enter(struct visit *visit)
 {
     const struct page *page = visit->page;
+    if (visit->request == NULL) {
+        visit_send(visit, 503, NULL, "", 0); /* to nobody, and nothing is done for nobody */
+        return;
+    }
     bool is_form = evhttp_request_get_command(visit->request) == EVHTTP_REQ_POST;
     if (visit->failure[0] != '\0') {
         visit_show_failure(visit);

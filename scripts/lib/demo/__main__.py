@@ -10,7 +10,7 @@ from typing import Iterator
 
 from bookings import CREDIT, Outcome, book, email, keep_going, open_accounts, outcome, slots
 from paper import Paper
-from town import Town
+from town import CONSOLE_TOKEN, Town
 from waiting import Stopped, Trouble, note_signals
 
 STORY = [("Alice", "accepted"), ("Bob", "accepted"), ("Bob", "rejected"), ("Carol", "accepted"),
@@ -53,6 +53,7 @@ def prepare(paper: Paper, town: Town) -> None:
     paper.say(f"  Redis         127.0.0.1:{town.redis_port} (private, in memory only)")
     paper.say(f"  fake Cal.com  {town.calcom_url}")
     paper.say(f"  ingest        {town.webhook_url}")
+    paper.say(f"  console       {town.admin['ingest']}/ (sign in with any name and the token {CONSOLE_TOKEN})")
     for name, url in town.admin.items():
         paper.say(f"  {name:<12}  {url}/metrics")
     paper.say("  members       " + ", ".join(f"{member} has {credits}" for member, credits in CREDIT.items())

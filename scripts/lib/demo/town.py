@@ -62,6 +62,9 @@ class Program:
         return self.log.read_text(errors="replace").splitlines()[-lines:]
 
 
+CONSOLE_TOKEN = "demo"
+
+
 class Town(Asking):
     """A private Redis, one ingest, a fake Cal.com and workers. Use with `with`: it leaves nothing."""
 
@@ -103,7 +106,8 @@ class Town(Asking):
         redis_url = f"redis://127.0.0.1:{self.redis_port}/0"
         ingest = self._start_daemon("ingest", {
             "REDIS_URL": redis_url, "TOLLGATE_LISTEN": "127.0.0.1:0", "TOLLGATE_THREADS": "2",
-            "WEBHOOK_SECRET": self.secret, "TOLLGATE_SPOOL_DIR": str(self.folder / "spool")})
+            "WEBHOOK_SECRET": self.secret, "TOLLGATE_SPOOL_DIR": str(self.folder / "spool"),
+            "TOLLGATE_CONSOLE_TOKEN": CONSOLE_TOKEN})
         self.webhook_url = "http://" + ingest.said(r"msg=listening address=(\S+)") + "/webhook"
         self._start_calcom()
         for number in range(1, workers + 1):
