@@ -1,4 +1,5 @@
-/* Credit for many members at once: a line for each, "account, credits". */
+/* Credit for many members at once: a line for each, "account, credits", or "account" where all get
+ * the same. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <json-c/json.h>
@@ -28,33 +29,38 @@ struct grants {
     struct grant each[MOST_MEMBERS];
 };
 
-/* "account, credits" or with a tab or semicolon between, without its end of line. */
+/* A whole number of credits from 1 up, with blanks around it; 0: it is none. */
+static int64_t
+read_credits(const char *text)
+{
+    char *end;
+    text += strspn(text, " \t");
+    long long credits = strtoll(text, &end, 10);
+    bool whole = end != text && end[strspn(end, " \t")] == '\0';
+    return whole && credits > 0 && credits <= MOST_CREDITS ? credits : 0;
+}
+
+/* "account, credits" or with a tab or semicolon between, without its end of line; the account alone
+ * gets `otherwise`. */
 static bool
-read_line(char *line, struct grant *grant)
+read_line(char *line, int64_t otherwise, struct grant *grant)
 {
     size_t split = strcspn(line, ",;\t");
-    char *end;
-    if (line[split] == '\0') {
-        return false;
-    }
+    bool alone = line[split] == '\0';
     line[split] = '\0';
-    const char *number = line + split + 1;
-    number += strspn(number, " \t");
-    long long credits = strtoll(number, &end, 10);
-    end += strspn(end, " \t");
-    grant->credits = credits;
-    return end != number && *end == '\0' && credits > 0 && credits <= MOST_CREDITS &&
-           booking_normalise_account(line, grant->account);
+    grant->credits = alone ? otherwise : read_credits(line + split + 1);
+    return grant->credits > 0 && booking_normalise_account(line, grant->account);
 }
 
 /* False with the failure noted: the number of the line that cannot be read. */
 static bool
 read_list(struct visit *visit, struct grants *grants)
 {
-    char why[160];
+    char why[200];
     char *list = strdup(params_raw(visit->form, "list"));
     char *rest = list;
     int number = 0;
+    int64_t otherwise = read_credits(params_text(visit->form, "credits"));
     while (rest != NULL && visit->failure[0] == '\0') {
         char *line = strsep(&rest, "\n");
         line[strcspn(line, "\r")] = '\0';
@@ -67,10 +73,10 @@ read_list(struct visit *visit, struct grants *grants)
                            "At most %d members at a time; scripts/credit import takes more.",
                            MOST_MEMBERS);
             visit_fail(visit, why);
-        } else if (!read_line(line, &grants->each[grants->count])) {
+        } else if (!read_line(line, otherwise, &grants->each[grants->count])) {
             (void)snprintf(why, sizeof why,
-                           "Line %d is not \"account, credits\": an account, a comma, a whole "
-                           "number from 1 up.",
+                           "Line %d is not \"account, credits\", nor an account alone where the "
+                           "credits for each are given; credits are whole numbers from 1 up.",
                            number);
             visit_fail(visit, why);
         } else {

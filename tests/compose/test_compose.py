@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 
 from certificates import Authority
 from engine import BASE, ROOT, run
@@ -47,13 +48,21 @@ def test_an_image_has_the_certificates_of_public_authorities(engine):
 # ---- The demo ----
 
 def test_the_demo_settles_its_bookings(project):
-    demo = project()
+    demo = project(TOLLGATE_CONSOLE_PORT="0")
     since = time.monotonic()
     demo.compose("--profile", "demo", "up", "-d")
     seen = wait_for(lambda: (text := demo.logs("demo")) and "accepted" in text and "rejected" in text and text, 120,
                     "the demo to tell of what was accepted and rejected")
     print(f"after {time.monotonic() - since:.0f} s")
     assert "Traceback" not in seen
+    (ingest,) = demo.inspect("demo-ingest")
+    (published,) = ingest["NetworkSettings"]["Ports"]["9464/tcp"]
+    assert published["HostIp"] == "127.0.0.1"
+    address = f"http://127.0.0.1:{published['HostPort']}/console/"
+    with requests.Session() as browser:
+        browser.headers["Sec-Fetch-Site"] = "same-origin"
+        page = browser.post(address + "sign-in", data={"name": "ann", "secret": "demo", "to": "decisions"}, timeout=10)
+        assert page.status_code == 200 and ">accept<" in page.text and ">reject<" in page.text
     assert demo.containers("ingest") == demo.containers("redis") == [], "the gate itself is not started"
 
 

@@ -349,6 +349,13 @@ def test_many_are_granted_to_after_a_look(staff):
     assert staff.library.client.hget(staff.library.key("credit:bob@example.com"), "balance") == "4"
 
 
+def test_everybody_in_a_list_gets_the_same(staff):
+    form = {"list": "ann@example.com\nbob@example.com, 7\ncarl@example.com", "credits": "3", "key": "june", "confirm": "yes"}
+    assert staff.do("grant-list", **form) == "Granted to 3 members."
+    assert [staff.library.client.hget(staff.library.key(f"credit:{name}@example.com"), "balance") for name in ("ann", "bob", "carl")] == [
+        "3", "7", "3"]
+
+
 @pytest.mark.parametrize("text,why", [
     ("ann@example.com", "Line 1"), ("ann@example.com, 1\nbob@example.com, x", "Line 2"), ("ann@example.com, -1", "Line 1"),
     ("two words, 1", "Line 1"), ("ann@example.com, 0", "Line 1"), ("", "empty"), ("ann@example.com, 99999999999999999999", "Line 1"),
