@@ -70,6 +70,15 @@ local function movements(ns, id, b)
         credits[name][purse] = json.number(told[purse] or '0')
       end
     end
+  elseif not partial and b.account_was then -- decided, and nothing moved: a "no", or it costs nothing
+    local was = policy_host.object(b.account_was)
+    if was and was.balance then
+      credits.before = {}
+      for _, purse in ipairs(PURSES) do
+        credits.before[purse] = json.number(was[purse] or '0')
+      end
+      credits.after = credits.before
+    end
   end
   return list, partial, credits
 end
