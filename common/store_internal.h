@@ -1,7 +1,7 @@
 /*
- * What store.c (the connection, the library, the policy), store_calls.c, store_lease.c,
- * store_sweep.c and store_watch.c (the typed calls), store_check.c and store_confirm.c share. For
- * these files only.
+ * What store.c (the connection, the library, the policy), store_calls.c, store_steps.c,
+ * store_lease.c, store_sweep.c and store_watch.c (the typed calls), store_check.c and
+ * store_confirm.c share. For these files only.
  */
 #ifndef TOLLGATE_STORE_INTERNAL_H
 #define TOLLGATE_STORE_INTERNAL_H
@@ -48,6 +48,7 @@ struct store {
     char fresh_ms[STORE_NUMBER_SIZE];
     char lease_ms[STORE_NUMBER_SIZE];
     const char *mode; /* decide or observe */
+    bool trace_settled;
     struct store_gate_of gate;
     char *policy_text; /* NULL: this program brings none */
     char policy_source[16];
@@ -152,6 +153,7 @@ struct call {
     store_record_late_cb *record_late;
     store_take_cb *take;
     store_step_cb *step;
+    store_settle_cb *settle;
     store_report_cb *report;
     store_lease_cb *lease;
     store_reap_cb *reap;

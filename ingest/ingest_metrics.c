@@ -1,5 +1,7 @@
 #include "ingest/ingest_metrics.h"
 
+#include "common/build_info.h"
+
 #define WEBHOOKS "tollgate_ingest_webhooks_total"
 #define EVENTS   "tollgate_ingest_events_total"
 
@@ -55,4 +57,6 @@ const struct metric INGEST_METRICS[INGEST_METRIC_COUNT] = {
                                  METRIC_COUNTER },
     [INGEST_ACK_SECONDS] = { "tollgate_ingest_ack_seconds", NULL,
                              "From a whole request to its answer.", METRIC_HISTOGRAM },
+    [INGEST_BUILD_INFO] = { "tollgate_build_info", BUILD_INFO_LABELS, BUILD_INFO_HELP,
+                            METRIC_GAUGE },
 };

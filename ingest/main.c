@@ -252,6 +252,7 @@ ingest_start(struct ingest *ingest)
     if (ingest->metrics == NULL || ingest->loop == NULL) {
         return false;
     }
+    metrics_set(metrics_shard(ingest->metrics, threads), INGEST_BUILD_INFO, 1);
     struct event_base *base = loop_base(ingest->loop);
     ingest->drained_wakeup = wakeup_new(base, ingest_on_drained_wakeup, ingest);
     ingest->spool = spool_open(&ingest->config, metrics_shard(ingest->metrics, threads));

@@ -187,7 +187,8 @@ local function terms_sha(batch)
   return batch.terms_sha
 end
 
--- Writes what was decided; nothing of it moves credit.
+-- Writes what was decided; nothing of it moves credit. Decisions are counted by outcome and class, see
+-- DECISIONS in overview.lua.
 function decide.write(batch, id, b, verdict, state)
   local decision = verdict.accept and 'accept' or 'reject'
   booking.set(b, 'decision', decision)
@@ -204,6 +205,8 @@ function decide.write(batch, id, b, verdict, state)
     booking.set(b, 'terms', terms_sha(batch))
   end
   stats_add(batch.counts, 'decided:' .. decision)
+  local class = state == 'observed' and 'observe' or booking.is_accepted_by_hand(b) and 'hand' or verdict.class
+  stats_add(batch.counts, 'decided:' .. decision .. ':' .. class)
   redis.call('XADD', batch.ns .. 'decisions', 'MAXLEN', '~', DECISIONS_KEPT, '*', 'booking', id,
     'account', b.account or '', 'event_type', b.event_type or '', 'decision', decision,
     'cost', integer(verdict.cost), 'reason', verdict.reason)
@@ -216,7 +219,7 @@ end
 
 local function twin_verdict(batch, first_id)
   return {
-    accept = false, cost = batch.load(first_id).cost or 0, balance = '',
+    accept = false, cost = batch.load(first_id).cost or 0, balance = '', class = 'twin',
     reason = 'You asked for this time twice; your first request counts.',
   }
 end
@@ -250,6 +253,7 @@ function decide.put_off(batch, id, b, delay_ms, reason)
   if reason then
     booking.set(b, 'reason', reason)
     booking.set(b, 'deferred', (b.deferred or 0) + 1)
+    stats_add(batch.counts, 'decided:defer:policy')
   end
   queue.put_down(batch.ns, id, b, 'retry', batch.now + delay_ms)
 end

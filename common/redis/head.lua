@@ -48,7 +48,7 @@ local redis, cjson, math, string, table, collectgarbage, error, ipairs, loadstri
 
 -- Raised with every change of this library. A program loads its own text over an older version and
 -- leaves a newer one alone, so programs of several versions share one Redis while they are upgraded.
-local VERSION = 8
+local VERSION = 9
 
 -- Programs from this version on are served. What their calls mean stays as it is; where that cannot be,
 -- this is raised in the same change, and what is older serves nobody from then on but says why.
