@@ -6,7 +6,7 @@ VERSION = 0.1.0
 # stands before it. policy.lua is not among them, it is embedded as a text of its own.
 REDIS_LIBRARY = head.lua credit.lua policy_text.lua policy_tools.lua policy_host.lua booking.lua \
                 queue.lua gate.lua accounts.lua seats.lua decide.lua series.lua record.lua leases.lua \
-                take.lua sweep.lua settle.lua book.lua operate.lua audit.lua overview.lua functions.lua
+                take.lua sweep.lua settle.lua book.lua operate.lua audit.lua overview.lua secrets.lua functions.lua
 
 ## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
 V ?= release

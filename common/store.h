@@ -107,6 +107,14 @@ void store_confirm(struct store *store, int64_t timeout_ms, store_confirm_cb *do
  */
 void store_note_malformed(struct store *store, const char *reason, size_t size, const char *sha256);
 
+/* used_wall_ms: when it was used last as all ingests know; 0 unless STORE_DONE. */
+typedef void store_secret_cb(enum store_result result, int64_t used_wall_ms, void *arg);
+
+/* Remembers when a webhook secret was used last, see common/redis/secrets.lua. name: 8 hex digits.
+ */
+void store_note_secret(struct store *store, const char *name, int64_t used_wall_ms,
+                       store_secret_cb *done, void *arg);
+
 /* A booking in this worker's hands. Strings are valid during the callback only. */
 struct store_job {
     const char *id;

@@ -13,7 +13,7 @@ on_record(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     bool queued = result == STORE_DONE && strcmp(redis_reply_text(reply), "queued") == 0;
     call.record(result, queued ? STORE_RECORDED_QUEUED : STORE_RECORDED_NO_WORK, call.arg);
 }
@@ -26,6 +26,7 @@ store_record(struct store *store, const struct booking_packed *event, int64_t ti
     size_t count = booking_unpack(event->bytes, event->size, texts);
     struct call *call = call_new(store, arg);
     call->record = done;
+    call_about(call, count > 0 ? texts[0] : "");
     struct arguments args;
     add_function(&args, store, "tollgate_record");
     for (size_t i = 0; i < count; i++) {
@@ -42,7 +43,7 @@ on_record_late(enum redis_result raw, const struct redis_reply *reply, void *arg
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result != STORE_DONE) {
         call.record_late(result, 0, "", call.arg);
         return;
@@ -119,6 +120,28 @@ store_note_malformed(struct store *store, const char *reason, size_t size, const
                            "sha256",       sha256 };
     redis_link_command(store->link, STORE_TIMEOUT_MS, (int)(sizeof argv / sizeof argv[0]), argv,
                        NULL, on_nothing, NULL);
+}
+
+static void
+on_secret(enum redis_result raw, const struct redis_reply *reply, void *arg)
+{
+    struct call call = *(struct call *)arg;
+    free(arg);
+    enum store_result result = store_classify(&call, raw, reply);
+    call.secret(result, result == STORE_DONE ? redis_reply_integer(reply) : 0, call.arg);
+}
+
+void
+store_note_secret(struct store *store, const char *name, int64_t used_wall_ms,
+                  store_secret_cb *done, void *arg)
+{
+    struct call *call = call_new(store, arg);
+    call->secret = done;
+    struct arguments args;
+    add_function(&args, store, "tollgate_secret");
+    add_text(&args, name);
+    add_number(&args, used_wall_ms);
+    send_call(store, &args, STORE_TIMEOUT_MS, on_secret, call);
 }
 
 /* The fields of a job, in the order of job_of in common/redis/take.lua. */
@@ -236,7 +259,7 @@ on_take(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result == STORE_DONE && redis_reply_count(reply) >= 6) {
         finish_take(&call, reply);
     } else {
@@ -271,7 +294,7 @@ on_report(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result == STORE_DONE && redis_reply_count(reply) >= REPORT_FIELDS) {
         const struct store_gate gate = store_read_gate(reply);
         call.report(STORE_DONE, &gate, redis_reply_integer(redis_reply_at(reply, REPORT_WAIT)),

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #include "common/redis_check.h"
@@ -59,11 +60,6 @@ struct store {
     struct store_confirm_list confirms_asked; /* by the WAIT under way */
     struct store_confirm_list confirms_next;  /* by the next one */
 };
-
-/* What a result means to a caller. A library or policy that is gone was flushed: it is loaded
- * again, and the call certainly did not run. */
-enum store_result store_classify(struct store *store, enum redis_result result,
-                                 const struct redis_reply *reply);
 
 /* How the gate stands, from what gate.view in common/redis/gate.lua answers. */
 struct store_gate store_read_gate(const struct redis_reply *reply);
@@ -160,8 +156,15 @@ struct call {
     store_swept_cb *swept;
     store_found_cb *found;
     store_watch_cb *watch;
+    store_secret_cb *secret;
     void *arg;
+    char id[BOOKING_ID_SIZE]; /* of the booking that it is about; "": none, or several */
 };
+
+/* What a result means to a caller. A library or policy that is gone was flushed: it is loaded
+ * again, and the call certainly did not run. */
+enum store_result store_classify(const struct call *call, enum redis_result result,
+                                 const struct redis_reply *reply);
 
 static inline struct call *
 call_new(struct store *store, void *arg)
@@ -173,6 +176,13 @@ call_new(struct store *store, void *arg)
     call->store = store;
     call->arg = arg;
     return call;
+}
+
+/* For the log. */
+static inline void
+call_about(struct call *call, const char *id)
+{
+    (void)strncpy(call->id, id, sizeof call->id - 1);
 }
 
 /* `done` gets `call`, to free it. */

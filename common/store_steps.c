@@ -49,7 +49,7 @@ read_answer(const struct call *call, enum redis_result raw, const struct redis_r
             struct step_answer *answer)
 {
     char number[STORE_NUMBER_SIZE];
-    answer->result = store_classify(call->store, raw, reply);
+    answer->result = store_classify(call, raw, reply);
     answer->step = STORE_STEP_STALE;
     answer->detail = "";
     if (answer->result == STORE_ERROR) {
@@ -82,11 +82,14 @@ on_step(enum redis_result raw, const struct redis_reply *reply, void *arg)
     call.step(answer.result, answer.step, answer.detail, call.arg);
 }
 
+/* id: the booking's; "": it is about none. */
 static void
-send_step(struct store *store, struct arguments *args, store_step_cb *done, void *arg)
+send_step(struct store *store, struct arguments *args, const char *id, store_step_cb *done,
+          void *arg)
 {
     struct call *call = call_new(store, arg);
     call->step = done;
+    call_about(call, id);
     send_call(store, args, STORE_TIMEOUT_MS, on_step, call);
 }
 
@@ -101,7 +104,7 @@ store_begin(struct store *store, const char *id, const char *token, const char *
     add_text(&args, call);
     add_text(&args, store->keep_ms);
     add_gate(&args, store);
-    send_step(store, &args, done, arg);
+    send_step(store, &args, id, done, arg);
 }
 
 /* A value of the list name, value, …; "" where it is not in there. */
@@ -174,6 +177,7 @@ send_outcome(struct store *store, const struct store_step_of *step, const char *
 {
     struct call *call = call_new(store, arg);
     call->settle = done;
+    call_about(call, step->id);
     struct arguments args;
     add_function(&args, store, "tollgate_settle");
     add_text(&args, step->id);
@@ -222,7 +226,7 @@ store_retry(struct store *store, const struct store_step_of *step, int64_t delay
     add_text(&args, step->note);
     add_text(&args, step->calls);
     add_text(&args, step->unfinished ? "1" : "0");
-    send_step(store, &args, done, arg);
+    send_step(store, &args, step->id, done, arg);
 }
 
 void
@@ -236,7 +240,7 @@ store_join(struct store *store, const struct store_step_of *step, const char *se
     add_text(&args, series);
     add_text(&args, store->keep_ms);
     add_text(&args, step->calls);
-    send_step(store, &args, done, arg);
+    send_step(store, &args, step->id, done, arg);
 }
 
 void
@@ -248,7 +252,7 @@ store_give_back(struct store *store, const char *id, const char *token, store_st
     add_text(&args, id);
     add_text(&args, token);
     add_text(&args, store->keep_ms);
-    send_step(store, &args, done, arg);
+    send_step(store, &args, id, done, arg);
 }
 
 void
@@ -258,7 +262,7 @@ store_leave(struct store *store, const char *worker, store_step_cb *done, void *
     add_function(&args, store, "tollgate_leave");
     add_text(&args, worker);
     add_text(&args, store->keep_ms);
-    send_step(store, &args, done, arg);
+    send_step(store, &args, "", done, arg);
 }
 
 void
@@ -268,5 +272,5 @@ store_reserve(struct store *store, const char *worker, store_step_cb *done, void
     add_function(&args, store, "tollgate_reserve");
     add_text(&args, worker);
     add_gate(&args, store);
-    send_step(store, &args, done, arg);
+    send_step(store, &args, "", done, arg);
 }

@@ -33,7 +33,7 @@ on_watch(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result != STORE_DONE) {
         call.watch(result, NULL, call.arg);
     } else if (redis_reply_count(reply) < 4 ||

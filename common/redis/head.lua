@@ -22,6 +22,7 @@
 --   operate      what an operator does to the queue: pause, resume, requeue, discard
 --   audit        whether the ledgers are in order, some accounts at a time
 --   overview     how everything stands, in numbers for who watches
+--   secrets      which webhook secrets are in use
 --   functions    registers everything
 --
 -- Rules for all of them:

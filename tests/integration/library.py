@@ -249,6 +249,9 @@ class Library:
         assert len(counts) == len(DECISIONS)
         return Watched(gate_view, *numbers, dict(zip(news[::2], news[1::2])), decisions)
 
+    def secret(self, name: str, used_ms: Any) -> int:
+        return self.call("secret", name, used_ms)
+
     def audit(self) -> Dict[str, str]:
         """All accounts are looked at once. Answers what is wrong."""
         self.client.delete(self.key("audit"))
