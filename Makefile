@@ -8,7 +8,7 @@ REDIS_LIBRARY = head.lua json.lua credit.lua policy_text.lua policy_tools.lua po
                 queue.lua gate.lua accounts.lua seats.lua decide.lua series.lua record.lua leases.lua \
                 take.lua sweep.lua settle.lua changes.lua book.lua operate.lua rule.lua terms.lua audit.lua \
                 gates.lua graph.lua views.lua view_accounts.lua view_attention.lua view_story.lua \
-                view_system.lua overview.lua functions.lua
+                view_system.lua overview.lua secrets.lua functions.lua
 
 ## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
 V ?= release
