@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from tollgate import enrol, members, terminal, verify
 from tollgate.link import (
-    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of, normalise,
+    DONE, FILES, USAGE, WRONG, Link, Parser, Problem, add_author, add_commands, author, count_of, normalise,
     script)
 from tollgate.members import PURSES
 
@@ -172,7 +172,7 @@ def verify_accounts(link: Link, options: argparse.Namespace) -> int:
 # ---- The command line ----
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=script("credit"), description=DESCRIPTION, epilog=STATUSES, allow_abbrev=False)
+    parser = Parser(prog=script("credit"), description=DESCRIPTION)
     add = add_commands(parser)
     many = count_of(1000000)
     for name, act, text in (("grant", grant, "give credit; makes the account when there is none"),

@@ -7,13 +7,11 @@ import redis
 
 from tollgate import doctor_books, doctor_redis, doctor_web, terminal
 from tollgate.findings import FAIL, WARN, Finding
-from tollgate.link import DONE, WRONG, Link, Problem, add_options
+from tollgate.link import DONE, WRONG, Link, Parser, Problem, add_options, script
 
 DESCRIPTION = """Looks for what is set up wrong, and says what to do about it. It changes nothing. Run it where the programs run
 or with their environment: it reads REDIS_URL, WEBHOOK_SECRET, CALCOM_API_URL, CALCOM_API_KEY and TOLLGATE_… as they
 do, …_FILE included."""
-
-EPILOG = "Exit status: 0 nothing fails, 1 something does, 2 wrong use, 3 Redis cannot be reached."
 
 Check = Callable[[Optional[Link], argparse.Namespace], List[Finding]]
 
@@ -42,8 +40,8 @@ def examine(link: Optional[Link], options: argparse.Namespace) -> List[Tuple[str
     return found
 
 
-def build() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False)
+def build_parser() -> Parser:
+    parser = Parser(prog=script("doctor"), description=DESCRIPTION)
     add_options(parser)
     parser.add_argument("--url", metavar="URL", help="the webhook's address as Cal.com has it: it is sent signed PINGs")
     parser.add_argument("--offline", action="store_true", help="do not ask Cal.com")
@@ -51,7 +49,7 @@ def build() -> argparse.ArgumentParser:
 
 
 def main(arguments: Optional[List[str]]) -> int:
-    options = build().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     link, away = None, None
     try:
         link = Link(options)
