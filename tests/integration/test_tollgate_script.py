@@ -74,7 +74,7 @@ def test_only_what_is_used_is_loaded():
     names = subprocess.run(["/usr/bin/python3", "-X", "importtime", harness.ROOT / "scripts" / "tollgate", "credit", "--help"],
                            capture_output=True, text=True, check=True).stderr
     loaded = set(re.findall(r"\| +(\S+)$", names, re.M))
-    assert "tollgate.credit" in loaded and not loaded & {"rich", "tollgate.doctor", "policy.cli", "tollgate.watch"}
+    assert "tollgate.verify" in loaded and not loaded & {"rich", "tollgate.doctor", "policy.cli", "tollgate.watch"}
 
 
 # ---- Decisions ----

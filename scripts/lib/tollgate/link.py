@@ -184,7 +184,7 @@ class Link:
     """One namespace of one Redis. What is no UTF-8 there comes as lone surrogates and goes back as it was.
     redis.ConnectionError and redis.TimeoutError are left to `run`."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, timeout_s: float = 60) -> None:
         self.url = redis_url(options)
         self.namespace = namespace(options)
         # To a socket in the file system redis-py connects without a limit, and knows none.
@@ -194,7 +194,7 @@ class Link:
         try:
             # Newer redis-py sends a command again whose answer was lost: a grant without a key would be done twice.
             self.client = redis.Redis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape",
-                                               socket_timeout=60, retry=Retry(NoBackoff(), 0), **limits)
+                                               socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0), **limits)
         except ValueError as error:
             raise Problem(f"REDIS_URL cannot be used: {error}", USAGE) from None
         try:
