@@ -257,9 +257,9 @@ def test_watch_outlives_redis(screen, tmp_path):
     shown.wait_for("time    nothing was settled lately")
     server.stop()
     shown.wait_for("Redis does not answer")
-    server.start()
+    server.restart()
     harness.wait_for(lambda: any(line.startswith("waiting 0") for line in shown.picture()) and
-                     "does not answer" not in "".join(shown.picture()), what="the picture again")
+                     "does not answer" not in "".join(shown.picture()), what=f"the picture again, not {shown.picture()}")
     shown.type("q")
     assert shown.end() == 0
     server.stop()
