@@ -27,7 +27,11 @@ redis-cli -p {port} XREVRANGE '{{tollgate}}:decisions' + - COUNT 3 # the newest 
 # Only while the demo stays up.
 DO = """
 redis-cli -p {port} HINCRBY '{{tollgate}}:credit:bob@example.com' balance 5 # give Bob 5 credits
-curl -d '{{"email": "bob@example.com"}}' {calcom}/control/book # book as Bob"""
+curl -d '{{"email": "bob@example.com"}}' {calcom}/control/book # book as Bob
+scripts/install-deps operate # what the next lines need
+export REDIS_URL=redis://127.0.0.1:{port} # and where they look
+scripts/tollgate decisions --outcome reject # who was refused, and why
+scripts/tollgate watch # how everything stands, live"""
 
 NEXT = """\
 1  In Cal.com, let the event type require confirmation. Under Settings, Developer, Webhooks add

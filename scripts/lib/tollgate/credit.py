@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from tollgate import enrol, members, period, terminal, verify
 from tollgate.link import (
-    DONE, FILES, PAGE, USAGE, WRONG, Link, Parser, Problem, add_author, add_commands, author, count_of, normalise,
+    DONE, FILES, PAGE, WRONG, Link, Parser, Problem, add_author, add_commands, author, count_of, normalise,
     script)
 from tollgate.members import PURSES
 
