@@ -157,11 +157,11 @@ def lines(state: Dict[str, Any]) -> Iterator[Line]:
     yield Line(HEAD if alive else ALARM, f"active     {in_hand:>8}   in the hands of {len(alive)} worker(s)")
     yield Line(HEAD, f"retry      {state['retry']['count']:>8}" + (f"   {state['retry']['due']} due" if state["retry"]["count"] else ""))
     yield Line(ALARM if state["dead"]["count"] else HEAD, f"dead       {state['dead']['count']:>8}")
-    yield Line(HEAD, f"waived     {state['waived']:>8}   let through by a host against a no, of the newest")
+    yield Line(HEAD, f"waived     {state['waived']:>8}   let through by a host against a no")
     if "last_hour" in state:
         yield Line(HEAD, f"last hour  {sum(state['last_hour'].values()):>8}   decided: "
                    + ", ".join(f"{count} {name}" for name, count in state["last_hour"].items()))
-    yield Line(HEAD, "Cal.com    " + ("" if state["gates"] else "no worker has asked it lately"))
+    yield Line(HEAD, "Cal.com    " + ("" if state["gates"] else "no calls are counted here: none lately, or no limit and no trouble"))
     yield from (gate_line(gate, now) for gate in state["gates"])
     yield from speed_lines(state["speed"])
     if state["secrets"] is not None:
