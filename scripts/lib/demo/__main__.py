@@ -123,6 +123,17 @@ def show_logs(town: Town) -> None:
         print("\n".join(program.tail(60 if program.name == "make" else 15)), file=sys.stderr)
 
 
+def stay(paper: Paper, town: Town, free: Iterator[datetime.datetime]) -> None:
+    """Goes on while somebody looks around, and pauses the queue or has Cal.com fail. A program that ended is trouble."""
+    while True:
+        try:
+            keep_going(paper, town, free)
+        except Trouble as trouble:
+            if not all(program.is_running() for program in town.programs):
+                raise
+            paper.say(f"the demo goes on: {trouble}")
+
+
 def play(paper: Paper, keep: bool) -> int:
     """Answers the exit status."""
     with Town() as town:
@@ -135,7 +146,7 @@ def play(paper: Paper, keep: bool) -> int:
             advise(paper, town, keep, outcomes[0].booking)
             staying = keep
             if keep:
-                keep_going(paper, town, free)
+                stay(paper, town, free)
         except Stopped as stop:
             paper.say("\nStopping …")
             return 0 if staying and stop.number == signal.SIGINT else 128 + stop.number
