@@ -67,6 +67,7 @@ RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-ins
     && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/cache/debconf/*-old /var/log/apt /var/log/dpkg.log \
     && useradd --uid 64646 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin tollgate
 COPY scripts /opt/tollgate/scripts
+RUN ln -s /opt/tollgate/scripts/tollgate /usr/local/bin/tollgate
 COPY tests/samples /opt/tollgate/samples
 USER 64646:64646
 ENV LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1

@@ -8,7 +8,7 @@ REDIS_LIBRARY = head.lua json.lua credit.lua policy_text.lua policy_tools.lua po
                 queue.lua gate.lua accounts.lua seats.lua decide.lua series.lua record.lua leases.lua \
                 take.lua sweep.lua settle.lua changes.lua book.lua operate.lua rule.lua terms.lua audit.lua \
                 gates.lua graph.lua views.lua view_accounts.lua view_attention.lua view_story.lua \
-                view_system.lua overview.lua functions.lua
+                view_system.lua overview.lua secrets.lua functions.lua
 
 ## V=release          which build: release, dev (-O1 -g), asan (address, undefined), cov (gcov)
 V ?= release
@@ -92,10 +92,8 @@ test_helpers := $(call objects,$(filter-out $(test_sources),$(wildcard tests/uni
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-# No rules but ours: make would compile the folder ingest/console/assets from assets.c.
-.SUFFIXES:
 .SECONDARY:
-.PHONY: all tests check unit integration monitoring packaging compose-test console-test mutants chaos chaos-ci soak chaos-plants costs growth bench bench-quick coverage install uninstall deb deb-test clean help FORCE lint format format-check \
+.PHONY: all tests check unit integration monitoring packaging compose-test console-test mutants chaos chaos-ci soak chaos-plants costs growth bench bench-quick coverage pages install uninstall deb deb-test clean help FORCE lint format format-check \
     lint-tidy lint-cppcheck lint-shell lint-lua lint-python lint-layers lint-space
 
 all: $(programs)  ## the two programs, and the fake Cal.com that demo and tests use
@@ -320,6 +318,9 @@ lint-space:
 # ---- The rest ----
 
 OPERATORS = credit doctor explain policy queue
+# Where shells look for completion; Debian's packages have zsh's in share/zsh/vendor-completions.
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 BINDIR = $(PREFIX)/bin
 # The operator's scripts and what they share; bin/ has links to them.
 LIBDIR = $(PREFIX)/lib/tollgate
@@ -333,17 +334,24 @@ deploy := scripts/deploy
 # What a page or a unit calls by its place.
 fill = sed -e 's|@BINDIR@|$(BINDIR)|; s|@SYSCONFDIR@|$(SYSCONFDIR)|; s|@DOCDIR@|$(DOCDIR)|; s|@VERSION@|$(VERSION)|'
 
-install: $(filter-out %/fake-calcom,$(programs))  ## puts programs, operator's scripts, man pages and units below $(DESTDIR)$(PREFIX)
+# Made anew each time: it takes a second, and what it is made of are all of the operator's scripts.
+pages: FORCE
+	$(Q)rm -rf $(BUILD)/pages; $(PYTHON) scripts/make-pages $(BUILD)/pages
+
+install: $(filter-out %/fake-calcom,$(programs)) pages  ## puts programs, operator's scripts, man pages and units below $(DESTDIR)$(PREFIX)
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR)/lib/tollgate $(LIBDIR)/lib/policy $(DOCDIR)/examples $(UNITDIR) \
-	    $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d $(MANDIR)/man1 $(MANDIR)/man8)
+	    $(PREFIX)/lib/sysusers.d $(PREFIX)/lib/tmpfiles.d $(MANDIR)/man1 $(MANDIR)/man8 $(BASHDIR) $(ZSHDIR))
 	install -m 755 $(BUILD)/tollgate-ingest $(BUILD)/tollgate-worker $(DESTDIR)$(BINDIR)
-	install -m 755 $(addprefix scripts/,$(OPERATORS)) $(DESTDIR)$(LIBDIR)
+	install -m 755 $(addprefix scripts/,$(OPERATORS) tollgate) $(DESTDIR)$(LIBDIR)
 	install -m 644 scripts/lib/tollgate/*.py $(DESTDIR)$(LIBDIR)/lib/tollgate
 	install -m 644 scripts/lib/policy/*.py $(DESTDIR)$(LIBDIR)/lib/policy
 	install -m 644 README.md LICENSE $(DESTDIR)$(DOCDIR)
 	install -m 644 common/redis/examples/*.lua $(deploy)/systemd/credentials-*.conf $(DESTDIR)$(DOCDIR)/examples
-	$(Q)set -e; for script in $(OPERATORS); do ln -sf ../lib/tollgate/$$script $(DESTDIR)$(BINDIR)/tollgate-$$script; \
-	    $(fill) $(deploy)/man/tollgate-$$script.1 >$(DESTDIR)$(MANDIR)/man1/tollgate-$$script.1; done
+	$(Q)set -e; for script in $(OPERATORS); do ln -sf ../lib/tollgate/$$script $(DESTDIR)$(BINDIR)/tollgate-$$script; done
+	$(Q)ln -sf ../lib/tollgate/tollgate $(DESTDIR)$(BINDIR)/tollgate
+	$(Q)set -e; for page in $(BUILD)/pages/man/*.1; do $(fill) $$page >$(DESTDIR)$(MANDIR)/man1/$${page##*/}; done
+	install -m 644 $(BUILD)/pages/bash/* $(DESTDIR)$(BASHDIR)
+	install -m 644 $(BUILD)/pages/zsh/* $(DESTDIR)$(ZSHDIR)
 	$(Q)set -e; for program in ingest worker; do $(BUILD)/tollgate-$$program --help=markdown | \
 	    awk -v program=$$program -f $(deploy)/man/settings.awk >$(BUILD)/settings.roff; \
 	    $(fill) -e '/^@SETTINGS@/{r $(BUILD)/settings.roff' -e 'd}' $(deploy)/man/tollgate-$$program.8.in \
@@ -356,7 +364,9 @@ install: $(filter-out %/fake-calcom,$(programs))  ## puts programs, operator's s
 	    install -m 640 $(deploy)/systemd/tollgate.env $(DESTDIR)$(SYSCONFDIR)/tollgate
 
 uninstall:  ## removes what install put there, but for the settings
-	rm -f $(addprefix $(DESTDIR)$(BINDIR)/tollgate-,ingest worker $(OPERATORS)) $(DESTDIR)$(MANDIR)/man[18]/tollgate-*.[18] \
+	rm -f $(DESTDIR)$(BINDIR)/tollgate $(addprefix $(DESTDIR)$(BINDIR)/tollgate-,ingest worker $(OPERATORS)) \
+	    $(DESTDIR)$(MANDIR)/man1/tollgate.1 $(DESTDIR)$(MANDIR)/man[18]/tollgate-*.[18] \
+	    $(addprefix $(DESTDIR)$(BASHDIR)/tollgate,'' $(addprefix -,$(OPERATORS))) $(addprefix $(DESTDIR)$(ZSHDIR)/_tollgate,'' $(addprefix -,$(OPERATORS))) \
 	    $(addprefix $(DESTDIR)$(UNITDIR)/,$(units)) $(addsuffix .d/tollgate.conf,$(addprefix $(DESTDIR)$(PREFIX)/lib/,sysusers tmpfiles))
 	rm -rf $(DESTDIR)$(LIBDIR) $(DESTDIR)$(DOCDIR)
 

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/traceparent.h"
+
 #define BOOKING_ID_SIZE      81  /* 80 characters of [A-Za-z0-9_.:-], and NUL */
 #define BOOKING_UID_SIZE     65  /* Cal.com: 22 characters as a rule; opaque up to 64 */
 #define BOOKING_ACCOUNT_SIZE 321 /* the longest e-mail address is 320 bytes */
@@ -40,12 +42,13 @@ struct booking_event {
     int64_t created_wall_ms; /* the envelope's createdAt */
     int64_t start_s, end_s;  /* epoch seconds; 0: not told */
     bool requires_confirmation;
-    bool seats;            /* several people can book the same slot */
-    bool paid;             /* it costs money */
-    int64_t occurrences;   /* of the series that it is one of; 0: of none */
-    const char *attendees; /* normalised, with spaces between: whose seats ended */
-    const char *answers;   /* of the booker, a JSON object */
-    const char *metadata;  /* of the booking page, a JSON object */
+    bool seats;                         /* several people can book the same slot */
+    bool paid;                          /* it costs money */
+    int64_t occurrences;                /* of the series that it is one of; 0: of none */
+    char traceparent[TRACEPARENT_SIZE]; /* of the webhook, see traceparent.h */
+    const char *attendees;              /* normalised, with spaces between: whose seats ended */
+    const char *answers;                /* of the booker, a JSON object */
+    const char *metadata;               /* of the booking page, a JSON object */
 };
 
 /* What a worker has to bring about at Cal.com, see booking.goal in common/redis/booking.lua. */

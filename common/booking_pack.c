@@ -70,6 +70,7 @@ put_event(struct writer *writer, const struct booking_event *event)
     put_field(writer, "attendees", event->attendees);
     put_number_field(writer, "occurrences", event->occurrences);
     put_field(writer, "paid", event->paid ? "yes" : "");
+    put_field(writer, "traceparent", event->traceparent);
     put_field(writer, "answers", event->answers);
     put_field(writer, "metadata", event->metadata);
 }

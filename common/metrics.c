@@ -11,18 +11,21 @@ static const struct {
     int64_t us;
     const char *seconds;
 } BUCKETS[] = {
-    { 500, "0.0005" },  { 1000, "0.001" },  { 2500, "0.0025" }, { 5000, "0.005" },
-    { 10000, "0.01" },  { 25000, "0.025" }, { 50000, "0.05" },  { 100000, "0.1" },
-    { 250000, "0.25" }, { 500000, "0.5" },  { 1000000, "1" },   { 2500000, "2.5" },
-    { 5000000, "5" },   { 10000000, "10" },
+    { 500, "0.0005" },    { 1000, "0.001" },  { 2500, "0.0025" }, { 5000, "0.005" },
+    { 10000, "0.01" },    { 25000, "0.025" }, { 50000, "0.05" },  { 100000, "0.1" },
+    { 250000, "0.25" },   { 500000, "0.5" },  { 1000000, "1" },   { 2500000, "2.5" },
+    { 5000000, "5" },     { 10000000, "10" }, { 30000000, "30" }, { 60000000, "60" },
+    { 300000000, "300" },
 };
 
 #define BUCKET_COUNT (sizeof BUCKETS / sizeof BUCKETS[0])
 
-/* A counter or gauge uses cell 0; a histogram its buckets (not cumulative), +Inf, and the sum. */
-#define CELLS    (BUCKET_COUNT + 2)
-#define CELL_INF BUCKET_COUNT
-#define CELL_SUM (BUCKET_COUNT + 1)
+/* A counter or gauge uses cell 0, a late one cell 1 as well; a histogram its buckets (not
+ * cumulative), +Inf, and the sum. */
+#define CELLS      (BUCKET_COUNT + 2)
+#define CELL_SHOWN 1
+#define CELL_INF   BUCKET_COUNT
+#define CELL_SUM   (BUCKET_COUNT + 1)
 
 struct metrics_shard {
     _Atomic int64_t *cells; /* CELLS for each series */
@@ -92,6 +95,13 @@ metrics_set(struct metrics_shard *shard, size_t series, int64_t value)
 }
 
 void
+metrics_show(struct metrics_shard *shard, size_t series, bool shown)
+{
+    atomic_store_explicit(&shard->cells[series * CELLS + CELL_SHOWN], shown ? 1 : 0,
+                          memory_order_relaxed);
+}
+
+void
 metrics_observe_us(struct metrics_shard *shard, size_t series, int64_t microseconds)
 {
     _Atomic int64_t *cells = &shard->cells[series * CELLS];
@@ -142,7 +152,10 @@ static void
 render_header(const struct metric *metric, FILE *out)
 {
     static const char *const TYPES[] = {
-        [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"
+        [METRIC_COUNTER] = "counter",
+        [METRIC_GAUGE] = "gauge",
+        [METRIC_HISTOGRAM] = "histogram",
+        [METRIC_LATE_COUNTER] = "counter",
     };
     (void)fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", metric->name, metric->help, metric->name,
                   TYPES[metric->type]);
@@ -170,7 +183,7 @@ static void
 render_number(const struct metrics *metrics, size_t series, FILE *out)
 {
     const struct metric *metric = &metrics->table[series];
-    int64_t value = sum_of(metrics, series, 0);
+    int64_t value = metrics_value(metrics, series);
     if (metric->labels != NULL) {
         (void)fprintf(out, "%s{%s} %" PRId64 "\n", metric->name, metric->labels, value);
     } else {
@@ -191,6 +204,9 @@ metrics_render(const struct metrics *metrics)
         const struct metric *metric = &metrics->table[i];
         if (i == 0 || strcmp(metric->name, metrics->table[i - 1].name) != 0) {
             render_header(metric, out);
+        }
+        if (metric->type == METRIC_LATE_COUNTER && sum_of(metrics, i, CELL_SHOWN) == 0) {
+            continue;
         }
         if (metric->type == METRIC_HISTOGRAM) {
             render_histogram(metrics, i, out);

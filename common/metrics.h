@@ -7,10 +7,16 @@
 #ifndef TOLLGATE_METRICS_H
 #define TOLLGATE_METRICS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_type {
+    METRIC_COUNTER,
+    METRIC_GAUGE,
+    METRIC_HISTOGRAM,
+    METRIC_LATE_COUNTER, /* is not there before metrics_show: 0 would say something */
+};
 
 /* One series. Series of one name stand next to each other in the table. */
 struct metric {
@@ -37,7 +43,13 @@ void metrics_add(struct metrics_shard *shard, size_t series, int64_t by);
 /* A gauge: of several shards the sum is shown. */
 void metrics_set(struct metrics_shard *shard, size_t series, int64_t value);
 
-/* A histogram's observation; buckets run from 0.5 ms to 10 s. */
+/* Whether a late counter is there: of several shards one is enough. */
+void metrics_show(struct metrics_shard *shard, size_t series, bool shown);
+
+/* What a counter or gauge stands at: of several shards the sum. */
+int64_t metrics_value(const struct metrics *metrics, size_t series);
+
+/* A histogram's observation; buckets run from 0.5 ms to 5 minutes. */
 void metrics_observe_us(struct metrics_shard *shard, size_t series, int64_t microseconds);
 
 /* A counter's or gauge's value. */

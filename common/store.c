@@ -29,8 +29,9 @@ starts_with(const char *text, const char *prefix)
 }
 
 enum store_result
-store_classify(struct store *store, enum redis_result result, const struct redis_reply *reply)
+store_classify(const struct call *call, enum redis_result result, const struct redis_reply *reply)
 {
+    struct store *store = call->store;
     switch (result) {
     case REDIS_UNSENT:
         return STORE_UNSENT;
@@ -50,7 +51,9 @@ store_classify(struct store *store, enum redis_result result, const struct redis
         store->loaded = false;
         prepare(store);
     }
-    if (!lost) {
+    if (!lost && call->id[0] != '\0') {
+        log_warn("redis answered with an error", log_s("booking", call->id), log_s("error", text));
+    } else if (!lost) {
         log_warn("redis answered with an error", log_s("error", text));
     }
     if (starts_with(text, "READONLY")) {

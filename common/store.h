@@ -107,6 +107,14 @@ void store_confirm(struct store *store, int64_t timeout_ms, store_confirm_cb *do
  */
 void store_note_malformed(struct store *store, const char *reason, size_t size, const char *sha256);
 
+/* used_wall_ms: when it was used last as all ingests know; 0 unless STORE_DONE. */
+typedef void store_secret_cb(enum store_result result, int64_t used_wall_ms, void *arg);
+
+/* Remembers when a webhook secret was used last, see common/redis/secrets.lua. name: 8 hex digits.
+ */
+void store_note_secret(struct store *store, const char *name, int64_t used_wall_ms,
+                       store_secret_cb *done, void *arg);
+
 /* A booking in this worker's hands. Strings are valid during the callback only. */
 struct store_job {
     const char *id;
@@ -125,6 +133,8 @@ struct store_job {
     bool alone;         /* others of its series wait at Cal.com for another answer than this one */
     bool paid;          /* Cal.com refunds it when it is declined or cancelled */
     bool solo;          /* workers died with it in hand: it is all that this one has now */
+    const char *traceparent; /* the trace that its webhook came in by; "": none. As it was recorded:
+                                check it */
 };
 
 /* Which gate to Cal.com is this program's, and what it may let through; see common/redis/gate.lua.
@@ -219,6 +229,21 @@ enum store_step {
     STORE_STEP_CHECKED, /* it was only looked at, and is where it was */
 };
 
+/* What is told of a booking beside its final state. Strings are valid during the callback only. */
+struct store_settled {
+    int64_t latency_ms; /* from the webhook to the outcome; -1: that says nothing about us */
+    bool traced;        /* the rest is told: store_trace_settled asked for it, and it was open */
+    int64_t received_wall_ms, queued_wall_ms, decided_wall_ms, settled_wall_ms;
+    int64_t requeued_wall_ms; /* when a person had it tried again; 0: nobody did */
+    const char *decision;     /* accept, reject; "": none was needed */
+    int64_t cost, attempts, takes;
+    const char *calls; /* the newest, of all takes; see `calls` in common/redis/booking.lua */
+};
+
+/* settled is NULL unless the step is STORE_STEP_SETTLED; detail as in store_step_cb. */
+typedef void store_settle_cb(enum store_result result, enum store_step step, const char *detail,
+                             const struct store_settled *settled, void *arg);
+
 /* detail: the final state, why it is dead, in how many ms it is due again, or for how long (ms) and
  * why it is held; a text valid during the call, never NULL. */
 typedef void store_step_cb(enum store_result result, enum store_step step, const char *detail,
@@ -250,12 +275,16 @@ void store_begin(struct store *store, const char *id, const char *token, const c
  * or all like this one
  * (""); NULL: it did not. */
 void store_settle(struct store *store, const struct store_step_of *step,
-                  enum booking_status outcome, const char *members, store_step_cb *done, void *arg);
+                  enum booking_status outcome, const char *members, store_settle_cb *done,
+                  void *arg);
 
 /* Cal.com will never do what we ask, or cannot even be asked about it: releases what an open
  * booking holds, and lists it for a person. */
-void store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done,
+void store_refuse(struct store *store, const struct store_step_of *step, store_settle_cb *done,
                   void *arg);
+
+/* From now on store_settle and store_refuse tell what a trace of the booking is made of. */
+void store_trace_settled(struct store *store);
 
 /* Again after delay_ms, and not before an act that may still run is over; counts as an attempt when
  * `burn`. */
@@ -344,10 +373,30 @@ enum store_overview {
     STORE_OVERVIEW_COUNT
 };
 
+/* What is counted of decisions; see DECISIONS in common/redis/overview.lua. */
+enum store_decision {
+    STORE_ACCEPT_POLICY,
+    STORE_ACCEPT_HAND,
+    STORE_ACCEPT_SERIES,
+    STORE_ACCEPT_OBSERVE,
+    STORE_REJECT_CREDIT,
+    STORE_REJECT_ACCOUNT,
+    STORE_REJECT_BLOCKED,
+    STORE_REJECT_EXPIRED,
+    STORE_REJECT_POLICY,
+    STORE_REJECT_TWIN,
+    STORE_REJECT_HAND,
+    STORE_REJECT_SERIES,
+    STORE_REJECT_OBSERVE,
+    STORE_DEFER_POLICY,
+    STORE_DECISION_COUNT
+};
+
 /* Strings are valid during the callback only. */
 struct store_watched {
     struct store_gate gate;
     int64_t numbers[STORE_OVERVIEW_COUNT];
+    int64_t decisions[STORE_DECISION_COUNT]; /* ever, in this namespace */
     const char *const *news; /* what to log: an account, what is wrong with it, … */
     size_t news_count;       /* even */
 };

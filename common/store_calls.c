@@ -13,7 +13,7 @@ on_record(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     bool queued = result == STORE_DONE && strcmp(redis_reply_text(reply), "queued") == 0;
     call.record(result, queued ? STORE_RECORDED_QUEUED : STORE_RECORDED_NO_WORK, call.arg);
 }
@@ -26,6 +26,7 @@ store_record(struct store *store, const struct booking_packed *event, int64_t ti
     size_t count = booking_unpack(event->bytes, event->size, texts);
     struct call *call = call_new(store, arg);
     call->record = done;
+    call_about(call, count > 0 ? texts[0] : "");
     struct arguments args;
     add_function(&args, store, "tollgate_record");
     for (size_t i = 0; i < count; i++) {
@@ -42,7 +43,7 @@ on_record_late(enum redis_result raw, const struct redis_reply *reply, void *arg
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result != STORE_DONE) {
         call.record_late(result, 0, "", call.arg);
         return;
@@ -121,6 +122,28 @@ store_note_malformed(struct store *store, const char *reason, size_t size, const
                        NULL, on_nothing, NULL);
 }
 
+static void
+on_secret(enum redis_result raw, const struct redis_reply *reply, void *arg)
+{
+    struct call call = *(struct call *)arg;
+    free(arg);
+    enum store_result result = store_classify(&call, raw, reply);
+    call.secret(result, result == STORE_DONE ? redis_reply_integer(reply) : 0, call.arg);
+}
+
+void
+store_note_secret(struct store *store, const char *name, int64_t used_wall_ms,
+                  store_secret_cb *done, void *arg)
+{
+    struct call *call = call_new(store, arg);
+    call->secret = done;
+    struct arguments args;
+    add_function(&args, store, "tollgate_secret");
+    add_text(&args, name);
+    add_number(&args, used_wall_ms);
+    send_call(store, &args, STORE_TIMEOUT_MS, on_secret, call);
+}
+
 /* The fields of a job, in the order of job_of in common/redis/take.lua. */
 enum {
     JOB_ID,
@@ -138,13 +161,15 @@ enum {
     JOB_SERIES,
     JOB_PAID,
     JOB_SOLO,
+    JOB_TRACEPARENT, /* is left out where there is none */
     JOB_FIELDS
 };
 
 static bool
 read_job(const struct redis_reply *reply, struct store_job *job)
 {
-    if (redis_reply_count(reply) != JOB_FIELDS ||
+    size_t count = redis_reply_count(reply);
+    if ((count != JOB_FIELDS && count != JOB_TRACEPARENT) ||
         !booking_goal_parse(redis_reply_text(redis_reply_at(reply, JOB_GOAL)), &job->goal)) {
         return false;
     }
@@ -164,6 +189,8 @@ read_job(const struct redis_reply *reply, struct store_job *job)
     job->paid = redis_reply_integer(redis_reply_at(reply, JOB_PAID)) == 1;
     job->solo = redis_reply_integer(redis_reply_at(reply, JOB_SOLO)) == 1;
     job->guide = redis_reply_integer(redis_reply_at(reply, JOB_GUIDE)) == 1;
+    job->traceparent =
+        count == JOB_FIELDS ? redis_reply_text(redis_reply_at(reply, JOB_TRACEPARENT)) : "";
     return true;
 }
 
@@ -218,7 +245,9 @@ finish_take(const struct call *call, const struct redis_reply *reply)
         if (read_job(redis_reply_at(jobs, i), &list[batch.count])) {
             batch.count++;
         } else {
-            log_error("a newer library's job cannot be read; upgrade this worker");
+            log_error("a newer library's job cannot be read; upgrade this worker",
+                      log_s("booking",
+                            redis_reply_text(redis_reply_at(redis_reply_at(jobs, i), JOB_ID))));
         }
     }
     call->take(STORE_DONE, &batch, call->arg);
@@ -230,7 +259,7 @@ on_take(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result == STORE_DONE && redis_reply_count(reply) >= 6) {
         finish_take(&call, reply);
     } else {
@@ -255,186 +284,9 @@ store_take(struct store *store, const char *worker, int64_t number, size_t want,
     add_text(&args, store->mode);
     add_text(&args, "busy");
     add_number(&args, (int64_t)busy);
+    add_field(&args, "traces", "yes");
     add_gate(&args, store);
     send_call(store, &args, STORE_TIMEOUT_MS, on_take, call);
-}
-
-static enum store_step
-read_step(const char *word)
-{
-    static const struct {
-        const char *word;
-        enum store_step step;
-    } STEPS[] = {
-        { "go", STORE_STEP_GO },           { "settled", STORE_STEP_SETTLED },
-        { "look", STORE_STEP_LOOK },       { "retry", STORE_STEP_RETRY },
-        { "queued", STORE_STEP_QUEUED },   { "dead", STORE_STEP_DEAD },
-        { "parked", STORE_STEP_DEAD },     { "hold", STORE_STEP_HOLD },
-        { "checked", STORE_STEP_CHECKED },
-    };
-    for (size_t i = 0; i < sizeof STEPS / sizeof STEPS[0]; i++) {
-        if (strcmp(word, STEPS[i].word) == 0) {
-            return STEPS[i].step;
-        }
-    }
-    return STORE_STEP_STALE;
-}
-
-static const char *
-read_detail(const struct redis_reply *reply, char number[STORE_NUMBER_SIZE])
-{
-    if (redis_reply_type(reply) != REPLY_INTEGER) {
-        return redis_reply_text(reply);
-    }
-    (void)snprintf(number, STORE_NUMBER_SIZE, "%" PRId64, redis_reply_integer(reply));
-    return number;
-}
-
-static void
-on_step(enum redis_result raw, const struct redis_reply *reply, void *arg)
-{
-    struct call call = *(struct call *)arg;
-    free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
-    enum store_step step = STORE_STEP_STALE;
-    const char *detail = "";
-    char number[STORE_NUMBER_SIZE];
-    char held[64];
-    if (result == STORE_DONE && redis_reply_count(reply) > 0) {
-        step = read_step(redis_reply_text(redis_reply_at(reply, 0)));
-        if (redis_reply_count(reply) > 1) {
-            detail = read_detail(redis_reply_at(reply, 1), number);
-        }
-        if (step == STORE_STEP_HOLD && redis_reply_count(reply) > 2) {
-            (void)snprintf(held, sizeof held, "%s %s", detail,
-                           redis_reply_text(redis_reply_at(reply, 2)));
-            detail = held;
-        }
-    } else if (result == STORE_ERROR) {
-        detail = redis_reply_text(reply);
-    }
-    call.step(result, step, detail, call.arg);
-}
-
-static void
-send_step(struct store *store, struct arguments *args, store_step_cb *done, void *arg)
-{
-    struct call *call = call_new(store, arg);
-    call->step = done;
-    send_call(store, args, STORE_TIMEOUT_MS, on_step, call);
-}
-
-void
-store_begin(struct store *store, const char *id, const char *token, const char *call,
-            store_step_cb *done, void *arg)
-{
-    struct arguments args;
-    add_function(&args, store, "tollgate_begin");
-    add_text(&args, id);
-    add_text(&args, token);
-    add_text(&args, call);
-    add_text(&args, store->keep_ms);
-    add_gate(&args, store);
-    send_step(store, &args, done, arg);
-}
-
-static void
-send_outcome(struct store *store, const struct store_step_of *step, const char *outcome,
-             const char *members, store_step_cb *done, void *arg)
-{
-    struct arguments args;
-    add_function(&args, store, "tollgate_settle");
-    add_text(&args, step->id);
-    add_text(&args, step->token);
-    add_text(&args, outcome);
-    add_text(&args, store->keep_ms);
-    add_text(&args, step->note);
-    add_text(&args, members != NULL ? "series" : "booking");
-    add_text(&args, step->calls);
-    add_text(&args, step->unfinished ? "1" : "0");
-    add_text(&args, members != NULL ? members : "");
-    if (step->told != NULL) {
-        add_field(&args, "cancelled_by", step->told->cancelled_by);
-        add_field(&args, "rescheduled_to", step->told->rescheduled_to);
-        add_number_field(&args, "changed_ms", step->told->changed_wall_ms);
-    }
-    send_step(store, &args, done, arg);
-}
-
-void
-store_settle(struct store *store, const struct store_step_of *step, enum booking_status outcome,
-             const char *members, store_step_cb *done, void *arg)
-{
-    send_outcome(store, step, booking_status_name(outcome), members, done, arg);
-}
-
-void
-store_refuse(struct store *store, const struct store_step_of *step, store_step_cb *done, void *arg)
-{
-    send_outcome(store, step, "refused", NULL, done, arg);
-}
-
-void
-store_retry(struct store *store, const struct store_step_of *step, int64_t delay_ms, bool burn,
-            store_step_cb *done, void *arg)
-{
-    struct arguments args;
-    add_function(&args, store, "tollgate_retry");
-    add_text(&args, step->id);
-    add_text(&args, step->token);
-    add_number(&args, delay_ms);
-    add_text(&args, burn ? "1" : "0");
-    add_text(&args, store->keep_ms);
-    add_text(&args, step->note);
-    add_text(&args, step->calls);
-    add_text(&args, step->unfinished ? "1" : "0");
-    send_step(store, &args, done, arg);
-}
-
-void
-store_join(struct store *store, const struct store_step_of *step, const char *series,
-           store_step_cb *done, void *arg)
-{
-    struct arguments args;
-    add_function(&args, store, "tollgate_join");
-    add_text(&args, step->id);
-    add_text(&args, step->token);
-    add_text(&args, series);
-    add_text(&args, store->keep_ms);
-    add_text(&args, step->calls);
-    send_step(store, &args, done, arg);
-}
-
-void
-store_give_back(struct store *store, const char *id, const char *token, store_step_cb *done,
-                void *arg)
-{
-    struct arguments args;
-    add_function(&args, store, "tollgate_give_back");
-    add_text(&args, id);
-    add_text(&args, token);
-    add_text(&args, store->keep_ms);
-    send_step(store, &args, done, arg);
-}
-
-void
-store_leave(struct store *store, const char *worker, store_step_cb *done, void *arg)
-{
-    struct arguments args;
-    add_function(&args, store, "tollgate_leave");
-    add_text(&args, worker);
-    add_text(&args, store->keep_ms);
-    send_step(store, &args, done, arg);
-}
-
-void
-store_reserve(struct store *store, const char *worker, store_step_cb *done, void *arg)
-{
-    struct arguments args;
-    add_function(&args, store, "tollgate_reserve");
-    add_text(&args, worker);
-    add_gate(&args, store);
-    send_step(store, &args, done, arg);
 }
 
 static void
@@ -442,7 +294,7 @@ on_report(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result == STORE_DONE && redis_reply_count(reply) >= REPORT_FIELDS) {
         const struct store_gate gate = store_read_gate(reply);
         call.report(STORE_DONE, &gate, redis_reply_integer(redis_reply_at(reply, REPORT_WAIT)),

@@ -1,7 +1,7 @@
 /*
- * What store.c (the connection, the library, the policy), store_calls.c, store_lease.c,
- * store_sweep.c and store_watch.c (the typed calls), store_check.c and store_confirm.c share. For
- * these files only.
+ * What store.c (the connection, the library, the policy), store_calls.c, store_steps.c,
+ * store_lease.c, store_sweep.c and store_watch.c (the typed calls), store_check.c and
+ * store_confirm.c share. For these files only.
  */
 #ifndef TOLLGATE_STORE_INTERNAL_H
 #define TOLLGATE_STORE_INTERNAL_H
@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/queue.h>
 
 #include "common/redis_check.h"
@@ -48,6 +49,7 @@ struct store {
     char fresh_ms[STORE_NUMBER_SIZE];
     char lease_ms[STORE_NUMBER_SIZE];
     const char *mode; /* decide or observe */
+    bool trace_settled;
     struct store_gate_of gate;
     char *policy_text; /* NULL: this program brings none */
     char policy_source[16];
@@ -58,11 +60,6 @@ struct store {
     struct store_confirm_list confirms_asked; /* by the WAIT under way */
     struct store_confirm_list confirms_next;  /* by the next one */
 };
-
-/* What a result means to a caller. A library or policy that is gone was flushed: it is loaded
- * again, and the call certainly did not run. */
-enum store_result store_classify(struct store *store, enum redis_result result,
-                                 const struct redis_reply *reply);
 
 /* How the gate stands, from what gate.view in common/redis/gate.lua answers. */
 struct store_gate store_read_gate(const struct redis_reply *reply);
@@ -152,14 +149,22 @@ struct call {
     store_record_late_cb *record_late;
     store_take_cb *take;
     store_step_cb *step;
+    store_settle_cb *settle;
     store_report_cb *report;
     store_lease_cb *lease;
     store_reap_cb *reap;
     store_swept_cb *swept;
     store_found_cb *found;
     store_watch_cb *watch;
+    store_secret_cb *secret;
     void *arg;
+    char id[BOOKING_ID_SIZE]; /* of the booking that it is about; "": none, or several */
 };
+
+/* What a result means to a caller. A library or policy that is gone was flushed: it is loaded
+ * again, and the call certainly did not run. */
+enum store_result store_classify(const struct call *call, enum redis_result result,
+                                 const struct redis_reply *reply);
 
 static inline struct call *
 call_new(struct store *store, void *arg)
@@ -171,6 +176,13 @@ call_new(struct store *store, void *arg)
     call->store = store;
     call->arg = arg;
     return call;
+}
+
+/* For the log. */
+static inline void
+call_about(struct call *call, const char *id)
+{
+    (void)strncpy(call->id, id, sizeof call->id - 1);
 }
 
 /* `done` gets `call`, to free it. */

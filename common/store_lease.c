@@ -8,7 +8,7 @@ on_lease(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result != STORE_DONE || redis_reply_count(reply) < 2) {
         call.lease(result == STORE_DONE ? STORE_ERROR : result, false, 0, call.arg);
         return;
@@ -78,7 +78,7 @@ on_reaped(enum redis_result raw, const struct redis_reply *reply, void *arg)
     static const struct store_reaped SKIPPED = { .cursor = "0" };
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result == STORE_DONE && redis_reply_count(reply) >= 5) {
         finish_reap(&call, reply);
     } else {

@@ -17,7 +17,7 @@ on_swept(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result != STORE_DONE || redis_reply_count(reply) == 0) {
         call.swept(result == STORE_DONE ? STORE_ERROR : result, NULL, call.arg);
         return;
@@ -58,7 +58,7 @@ on_found(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     bool done = result == STORE_DONE;
     call.found(result, done ? text_at(reply, 0) : "", done ? text_at(reply, 1) : "", call.arg);
 }

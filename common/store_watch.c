@@ -16,6 +16,10 @@ finish_watch(const struct call *call, const struct redis_reply *reply)
     for (size_t i = 0; i < STORE_OVERVIEW_COUNT; i++) {
         watched.numbers[i] = redis_reply_integer(redis_reply_at(numbers, i));
     }
+    const struct redis_reply *decisions = redis_reply_at(reply, 3);
+    for (size_t i = 0; i < STORE_DECISION_COUNT; i++) {
+        watched.decisions[i] = redis_reply_integer(redis_reply_at(decisions, i));
+    }
     size_t count = redis_reply_count(told) / 2 * 2;
     while (watched.news_count < count && watched.news_count < WATCHED_NEWS) {
         news[watched.news_count] = redis_reply_text(redis_reply_at(told, watched.news_count));
@@ -29,10 +33,10 @@ on_watch(enum redis_result raw, const struct redis_reply *reply, void *arg)
 {
     struct call call = *(struct call *)arg;
     free(arg);
-    enum store_result result = store_classify(call.store, raw, reply);
+    enum store_result result = store_classify(&call, raw, reply);
     if (result != STORE_DONE) {
         call.watch(result, NULL, call.arg);
-    } else if (redis_reply_count(reply) < 3 ||
+    } else if (redis_reply_count(reply) < 4 ||
                redis_reply_count(redis_reply_at(reply, 1)) < STORE_OVERVIEW_COUNT) {
         log_error("a newer library answers in a way that this program does not know");
         call.watch(STORE_ERROR, NULL, call.arg);

@@ -18,27 +18,38 @@ struct admit;
 struct config;
 struct delivery;
 struct metrics_shard;
+struct secret_uses;
 struct store;
+
+/* What counts of a webhook's headers; NULL: it has none, or several of the name. */
+struct admit_headers {
+    const char *signature;   /* X-Cal-Signature-256 */
+    const char *traceparent; /* see common/traceparent.h; one that is not valid counts as none */
+};
 
 /* status: an HTTP status of the table above. */
 typedef void admit_done_cb(int status, void *arg);
 
-/* config (its webhook_secret may be changed by admit_reload only), store, delivery and metrics must
- * outlive the admit. NULL when memory is out. */
-__attribute__((warn_unused_result)) struct admit *admit_new(const struct config *config,
-                                                            struct store *store,
-                                                            struct delivery *delivery,
-                                                            struct metrics_shard *metrics);
+struct admit_parts {
+    const struct config *config;
+    struct store *store;
+    struct delivery *delivery;
+    struct secret_uses *uses;
+    struct metrics_shard *metrics;
+};
+
+/* The parts must outlive the admit. NULL when memory is out. */
+__attribute__((warn_unused_result)) struct admit *admit_new(const struct admit_parts *parts);
 void admit_free(struct admit *admit);
 
 /* Uses other secrets from now on; "" is none. The old ones stay when memory is out. */
 void admit_set_secrets(struct admit *admit, const char *secrets);
 
 /*
- * Decides on one webhook. signature: the X-Cal-Signature-256 header or NULL. The body is not needed
- * after the call. `done` runs exactly once, possibly before admit_webhook returns.
+ * Decides on one webhook. Neither headers nor body are needed after the call. `done` runs exactly
+ * once, possibly before admit_webhook returns.
  */
-void admit_webhook(struct admit *admit, const char *signature, const char *body, size_t size,
-                   admit_done_cb *done, void *arg);
+void admit_webhook(struct admit *admit, const struct admit_headers *headers, const char *body,
+                   size_t size, admit_done_cb *done, void *arg);
 
 #endif

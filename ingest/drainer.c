@@ -254,6 +254,12 @@ drainer_free(struct drainer *drainer)
     free(drainer);
 }
 
+struct store *
+drainer_store(struct drainer *drainer)
+{
+    return drainer->store;
+}
+
 bool
 drainer_is_ready(const struct drainer *drainer)
 {

@@ -19,6 +19,7 @@ struct config;
 struct drainer;
 struct event_base;
 struct spool;
+struct store;
 
 #define DRAINER_TRIES 5
 
@@ -32,6 +33,10 @@ drainer_new(struct event_base *base, const struct config *config, struct spool *
 
 /* What Redis did not confirm stays in the spool. Accepts NULL. */
 void drainer_free(struct drainer *drainer);
+
+/* Its connection, for what else the same loop has to tell Redis. What is under way ends in
+ * drainer_free. */
+struct store *drainer_store(struct drainer *drainer);
 
 /* Whether its connection to Redis is ready. */
 bool drainer_is_ready(const struct drainer *drainer);

@@ -33,6 +33,7 @@
 struct http_server {
     const struct config *config;
     struct spool *spool;
+    struct secret_uses *uses;
     struct metrics_shard *metrics;
     void (*drained)(void *arg);
     void *arg;
@@ -115,6 +116,23 @@ check_headers(struct evhttp_request *request)
     return doubtful || framings > 1 ? 400 : 0;
 }
 
+/* NULL when there is none of the name, or more than one. */
+static const char *
+find_only_header(const struct evkeyvalq *headers, const char *name)
+{
+    const char *found = NULL;
+    const struct evkeyval *header;
+    TAILQ_FOREACH(header, headers, next) {
+        if (strcasecmp(header->key, name) == 0) {
+            if (found != NULL) {
+                return NULL;
+            }
+            found = header->value;
+        }
+    }
+    return found;
+}
+
 static void
 server_on_request(struct evhttp_request *request, void *arg)
 {
@@ -140,10 +158,12 @@ server_on_request(struct evhttp_request *request, void *arg)
     struct evbuffer *body = evhttp_request_get_input_buffer(request);
     size_t size = evbuffer_get_length(body);
     const char *bytes = (const char *)evbuffer_pullup(body, -1);
-    admit_webhook(
-        server->admit,
-        evhttp_find_header(evhttp_request_get_input_headers(request), "X-Cal-Signature-256"),
-        bytes != NULL ? bytes : "", size, server_on_admitted, exchange);
+    const struct evkeyvalq *all = evhttp_request_get_input_headers(request);
+    const struct admit_headers headers = { .signature =
+                                               find_only_header(all, "X-Cal-Signature-256"),
+                                           .traceparent = find_only_header(all, "traceparent") };
+    admit_webhook(server->admit, &headers, bytes != NULL ? bytes : "", size, server_on_admitted,
+                  exchange);
 }
 
 static void
@@ -274,23 +294,26 @@ server_make(struct http_server *server, int listen_fd)
     if (server->delivery == NULL) {
         return false;
     }
-    server->admit = admit_new(server->config, server->store, server->delivery, server->metrics);
+    const struct admit_parts admit_parts = { server->config, server->store, server->delivery,
+                                             server->uses, server->metrics };
+    server->admit = admit_new(&admit_parts);
     server->connections = connections_new(server->base, server->http, server->metrics);
     return server->admit != NULL && server->connections != NULL && server_listen(server, listen_fd);
 }
 
 struct http_server *
-http_server_start(const struct config *config, struct spool *spool, struct metrics_shard *metrics,
-                  int listen_fd, void (*drained)(void *arg), void *arg)
+http_server_start(const struct http_server_parts *parts, int listen_fd, void (*drained)(void *arg),
+                  void *arg)
 {
     struct http_server *server = calloc(1, sizeof *server);
     if (server == NULL) {
         (void)close(listen_fd);
         return NULL;
     }
-    server->config = config;
-    server->spool = spool;
-    server->metrics = metrics;
+    server->config = parts->config;
+    server->spool = parts->spool;
+    server->uses = parts->uses;
+    server->metrics = parts->metrics;
     server->drained = drained;
     server->arg = arg;
     (void)pthread_mutex_init(&server->lock, NULL);

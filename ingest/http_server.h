@@ -10,19 +10,27 @@
 struct config;
 struct http_server;
 struct metrics_shard;
+struct secret_uses;
 struct spool;
+
+struct http_server_parts {
+    const struct config *config;
+    struct spool *spool;
+    struct secret_uses *uses;
+    struct metrics_shard *metrics; /* for this thread alone */
+};
 
 #define HTTP_MAX_BODY_BYTES   (1024 * 1024)
 #define HTTP_MAX_HEADER_BYTES (64 * 1024)
 
 /*
  * Starts the thread. listen_fd: a listening socket, from now on the server's. `drained` runs on the
- * server's thread, once, when http_server_drain has come to its end. config, spool and metrics must
- * outlive the server. NULL with the reason logged.
+ * server's thread, once, when http_server_drain has come to its end. The parts must outlive the
+ * server. NULL with the reason logged.
  */
 __attribute__((warn_unused_result)) struct http_server *
-http_server_start(const struct config *config, struct spool *spool, struct metrics_shard *metrics,
-                  int listen_fd, void (*drained)(void *arg), void *arg);
+http_server_start(const struct http_server_parts *parts, int listen_fd, void (*drained)(void *arg),
+                  void *arg);
 
 /* From any thread: stop listening, answer what came in, then call `drained`. */
 void http_server_drain(struct http_server *server);

@@ -1,7 +1,10 @@
 #include "ingest/ingest_metrics.h"
 
-#define WEBHOOKS "tollgate_ingest_webhooks_total"
-#define EVENTS   "tollgate_ingest_events_total"
+#include "common/build_info.h"
+
+#define WEBHOOKS   "tollgate_ingest_webhooks_total"
+#define SIGNATURES "tollgate_ingest_signatures_total"
+#define EVENTS     "tollgate_ingest_events_total"
 
 const struct metric INGEST_METRICS[INGEST_METRIC_COUNT] = {
     [INGEST_QUEUED] = { WEBHOOKS, "result=\"queued\"", "Webhooks by what became of them.",
@@ -24,6 +27,18 @@ const struct metric INGEST_METRICS[INGEST_METRIC_COUNT] = {
     [INGEST_EVENT_CANCELLED] = { EVENTS, "trigger=\"cancelled\"", NULL, METRIC_COUNTER },
     [INGEST_EVENT_RESCHEDULED] = { EVENTS, "trigger=\"rescheduled\"", NULL, METRIC_COUNTER },
     [INGEST_EVENT_PAYMENT] = { EVENTS, "trigger=\"payment\"", NULL, METRIC_COUNTER },
+    [INGEST_SIGNED +
+        0] = { SIGNATURES, "secret=\"1\"",
+               "Webhooks by the secret that they were signed with: its position in WEBHOOK_SECRET.",
+               METRIC_LATE_COUNTER },
+    [INGEST_SIGNED + 1] = { SIGNATURES, "secret=\"2\"", NULL, METRIC_LATE_COUNTER },
+    [INGEST_SIGNED + 2] = { SIGNATURES, "secret=\"3\"", NULL, METRIC_LATE_COUNTER },
+    [INGEST_SIGNED + 3] = { SIGNATURES, "secret=\"4\"", NULL, METRIC_LATE_COUNTER },
+    [INGEST_SIGNED + 4] = { SIGNATURES, "secret=\"5\"", NULL, METRIC_LATE_COUNTER },
+    [INGEST_SIGNED + 5] = { SIGNATURES, "secret=\"6\"", NULL, METRIC_LATE_COUNTER },
+    [INGEST_SIGNED + 6] = { SIGNATURES, "secret=\"7\"", NULL, METRIC_LATE_COUNTER },
+    [INGEST_SIGNED + 7] = { SIGNATURES, "secret=\"8\"", NULL, METRIC_LATE_COUNTER },
+    [INGEST_SIGNED_MORE] = { SIGNATURES, "secret=\"more\"", NULL, METRIC_LATE_COUNTER },
     [INGEST_CONNECTIONS] = { "tollgate_ingest_connections", NULL, "Open connections.",
                              METRIC_GAUGE },
     [INGEST_REFUSED_CONNECTIONS] = { "tollgate_ingest_connections_refused_total", NULL,
@@ -55,4 +70,6 @@ const struct metric INGEST_METRICS[INGEST_METRIC_COUNT] = {
                                  METRIC_COUNTER },
     [INGEST_ACK_SECONDS] = { "tollgate_ingest_ack_seconds", NULL,
                              "From a whole request to its answer.", METRIC_HISTOGRAM },
+    [INGEST_BUILD_INFO] = { "tollgate_build_info", BUILD_INFO_LABELS, BUILD_INFO_HELP,
+                            METRIC_GAUGE },
 };

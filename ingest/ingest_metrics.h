@@ -22,6 +22,8 @@ enum ingest_metric {
     INGEST_EVENT_CANCELLED,
     INGEST_EVENT_RESCHEDULED,
     INGEST_EVENT_PAYMENT,
+    INGEST_SIGNED, /* + position of the secret in WEBHOOK_SECRET, from 0 up */
+    INGEST_SIGNED_MORE = INGEST_SIGNED + 8, /* the ninth and all behind it */
     INGEST_CONNECTIONS,
     INGEST_REFUSED_CONNECTIONS,
     INGEST_TIMED_OUT_REQUESTS,
@@ -34,6 +36,7 @@ enum ingest_metric {
     INGEST_SPOOL_DRAINED,
     INGEST_SPOOL_SET_ASIDE,
     INGEST_ACK_SECONDS,
+    INGEST_BUILD_INFO,
     INGEST_METRIC_COUNT,
 };
 

@@ -21,6 +21,7 @@
 #include "ingest/drainer.h"
 #include "ingest/http_server.h"
 #include "ingest/ingest_metrics.h"
+#include "ingest/secret_uses.h"
 #include "ingest/spool.h"
 
 #define SPARE_DESCRIPTORS 256 /* beside connections: Redis, epoll, logs, admin */
@@ -37,6 +38,7 @@ struct ingest {
     struct spool *spool;
     struct drainer *drainer;
     struct console *console; /* NULL: TOLLGATE_CONSOLE=off */
+    struct secret_uses *uses; /* of webhook secrets */
     struct http_server **servers;
     size_t server_count;
     atomic_size_t drained; /* servers that have */
@@ -215,9 +217,9 @@ start_servers(struct ingest *ingest)
         if (i == 0) {
             listen_bound_address(fd, address);
         }
-        ingest->servers[i] =
-            http_server_start(&ingest->config, ingest->spool, metrics_shard(ingest->metrics, i), fd,
-                              ingest_on_drained, ingest);
+        const struct http_server_parts parts = { &ingest->config, ingest->spool, ingest->uses,
+                                                 metrics_shard(ingest->metrics, i) };
+        ingest->servers[i] = http_server_start(&parts, fd, ingest_on_drained, ingest);
         if (ingest->servers[i] == NULL) {
             return false;
         }
@@ -270,6 +272,7 @@ ingest_start(struct ingest *ingest)
     if (ingest->metrics == NULL || ingest->loop == NULL) {
         return false;
     }
+    metrics_set(metrics_shard(ingest->metrics, threads), INGEST_BUILD_INFO, 1);
     struct event_base *base = loop_base(ingest->loop);
     ingest->drained_wakeup = wakeup_new(base, ingest_on_drained_wakeup, ingest);
     ingest->spool = spool_open(&ingest->config, metrics_shard(ingest->metrics, threads));
@@ -277,7 +280,11 @@ ingest_start(struct ingest *ingest)
         return false;
     }
     ingest->drainer = drainer_new(base, &ingest->config, ingest->spool, ingest_on_checked, ingest);
-    if (ingest->drainer == NULL || !start_servers(ingest)) {
+    if (ingest->drainer == NULL) {
+        return false;
+    }
+    ingest->uses = secret_uses_new(base, drainer_store(ingest->drainer));
+    if (ingest->uses == NULL || !start_servers(ingest)) {
         return false;
     }
     ingest->admin = admin_http_new(loop_base(ingest->loop), ingest->config.admin_listen,
@@ -303,6 +310,7 @@ ingest_release(struct ingest *ingest)
     console_free(ingest->console);
     admin_http_free(ingest->admin);
     drainer_free(ingest->drainer);
+    secret_uses_free(ingest->uses);
     spool_free(ingest->spool);
     wakeup_free(ingest->drained_wakeup);
     loop_free(ingest->loop);

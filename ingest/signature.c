@@ -6,11 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/sha256.h"
+
 #define DIGEST_BYTES 32
 
 struct signature_checker {
     EVP_MAC *hmac;
     EVP_MAC_CTX **contexts; /* one per secret, keyed once */
+    char (*names)[SIGNATURE_NAME_SIZE];
     size_t count;
 };
 
@@ -49,7 +52,8 @@ signature_checker_new(const char *secrets)
     size_t wanted = count_items(secrets);
     checker->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     checker->contexts = calloc(wanted + 1, sizeof(EVP_MAC_CTX *));
-    if (checker->hmac == NULL || checker->contexts == NULL) {
+    checker->names = calloc(wanted + 1, sizeof *checker->names);
+    if (checker->hmac == NULL || checker->contexts == NULL || checker->names == NULL) {
         goto fail;
     }
     for (const char *at = secrets; checker->count < wanted; checker->count++) {
@@ -58,6 +62,9 @@ signature_checker_new(const char *secrets)
         if (checker->contexts[checker->count] == NULL) {
             goto fail;
         }
+        char hash[SHA256_HEX_SIZE];
+        sha256_hex(at, length, hash);
+        memcpy(checker->names[checker->count], hash, SIGNATURE_NAME_SIZE - 1);
         at += length + (at[length] == ',');
     }
     return checker;
@@ -77,6 +84,7 @@ signature_checker_free(struct signature_checker *checker)
         EVP_MAC_CTX_free(checker->contexts[i]);
     }
     free((void *)checker->contexts);
+    free(checker->names);
     EVP_MAC_free(checker->hmac);
     free(checker);
 }
@@ -111,7 +119,7 @@ digest_body(EVP_MAC_CTX *context, const void *body, size_t size, unsigned char o
 
 enum signature_verdict
 signature_check(struct signature_checker *checker, const char *header, const void *body,
-                size_t size)
+                size_t size, size_t *which)
 {
     unsigned char given[DIGEST_BYTES], computed[DIGEST_BYTES];
     if (header == NULL || strcmp(header, "no-secret-provided") == 0) {
@@ -122,8 +130,22 @@ signature_check(struct signature_checker *checker, const char *header, const voi
     }
     bool good = false;
     for (size_t i = 0; i < checker->count; i++) {
-        good |= digest_body(checker->contexts[i], body, size, computed) &&
-                CRYPTO_memcmp(given, computed, DIGEST_BYTES) == 0;
+        bool fits = digest_body(checker->contexts[i], body, size, computed) &&
+                    CRYPTO_memcmp(given, computed, DIGEST_BYTES) == 0;
+        *which = fits && !good ? i : *which;
+        good |= fits;
     }
     return good ? SIGNATURE_GOOD : SIGNATURE_WRONG;
+}
+
+size_t
+signature_secret_count(const struct signature_checker *checker)
+{
+    return checker->count;
+}
+
+const char *
+signature_secret_name(const struct signature_checker *checker, size_t position)
+{
+    return checker->names[position];
 }

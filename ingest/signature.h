@@ -25,8 +25,15 @@ __attribute__((warn_unused_result)) struct signature_checker *
 signature_checker_new(const char *secrets);
 void signature_checker_free(struct signature_checker *checker);
 
-/* Compares in constant time; every secret is tried. header: NULL when there is none. */
+/* Compares in constant time; every secret is tried. header: NULL when there is none. *which: GOOD:
+ * the position, from 0 up, of the first secret that fits. */
 enum signature_verdict signature_check(struct signature_checker *checker, const char *header,
-                                       const void *body, size_t size);
+                                       const void *body, size_t size, size_t *which);
+
+#define SIGNATURE_NAME_SIZE 9 /* of a secret: the first 8 hex digits of its SHA-256, and NUL */
+
+/* How many secrets there are, and the name of each; a name is the checker's. */
+size_t signature_secret_count(const struct signature_checker *checker);
+const char *signature_secret_name(const struct signature_checker *checker, size_t position);
 
 #endif

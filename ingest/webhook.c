@@ -206,6 +206,7 @@ read_common(const struct webhook_parser *parser, struct json_object *root,
             struct json_object *payload, struct booking_event *event)
 {
     if (!read_id(payload, event)) {
+        event->id[0] = '\0';
         return "payload.bookingId is missing or no positive number";
     }
     if (!webhook_time_ms(webhook_member(root, "createdAt"), &event->created_wall_ms)) {
@@ -326,14 +327,17 @@ read_event(struct webhook_parser *parser, struct json_object *root, struct webho
     }
     (void)snprintf(webhook->trigger, sizeof webhook->trigger, "%s", name);
     const struct trigger *trigger = find_trigger(name);
+    struct json_object *payload = webhook_member(root, "payload");
+    payload = payload != NULL ? payload : root;
     if (trigger == NULL) {
+        if (!read_id(payload, &webhook->event)) {
+            webhook->event.id[0] = '\0'; /* it may be about none */
+        }
         return WEBHOOK_IGNORED;
     }
     if (trigger->result != WEBHOOK_EVENT) {
         return trigger->result;
     }
-    struct json_object *payload = webhook_member(root, "payload");
-    payload = payload != NULL ? payload : root;
     webhook->event.kind = trigger->kind;
     webhook->reason = read_common(parser, root, payload, &webhook->event);
     if (webhook->reason == NULL && trigger->makes_booking) {

@@ -28,7 +28,7 @@ enum webhook_result {
 
 /* What the event's pointers lead to is the parser's, until it parses again. */
 struct webhook {
-    struct booking_event event;
+    struct booking_event event; /* IGNORED and MALFORMED: its id, where there is one */
     bool answers_too_large, metadata_too_large; /* left out of the event */
     bool too_many_attendees;                    /* the event has the first of them */
     char trigger[48];                           /* as sent, cut; "" when there was none */

@@ -115,6 +115,7 @@ set_view(struct governor *governor, const struct store_gate *gate)
     metrics_set(metrics, WORKER_BUDGET_USED, gate->used);
     metrics_set(metrics, WORKER_BUDGET_LEFT, gate->left);
     metrics_set(metrics, WORKER_THROTTLED, gate->throttled);
+    metrics_show(metrics, WORKER_THROTTLED, true);
     for (size_t i = 0; i < CAUSE_COUNT; i++) {
         metrics_set(metrics, WORKER_BREAKER_FAILURES + i, i == governor->cause);
     }

@@ -275,6 +275,8 @@ worker_start(struct worker *worker)
     if (worker->metrics == NULL || worker->loop == NULL || !make_parts(worker)) {
         return false;
     }
+    metrics_set(metrics_shard(worker->metrics, 0), WORKER_BUILD_INFO, 1);
+    metrics_set(metrics_shard(worker->metrics, 0), WORKER_CONCURRENCY, worker->config.concurrency);
     worker->admin = admin_http_new(loop_base(worker->loop), worker->config.admin_listen,
                                    ADMIN_ADDRESS, &ADMIN_HANDLERS, worker);
     if (worker->admin == NULL) {

@@ -193,6 +193,18 @@ settler_on_step(enum store_result result, enum store_step step, const char *deta
     job_resend_in(job, RESEND_MS);
 }
 
+static void
+settler_on_settled(enum store_result result, enum store_step step, const char *detail,
+                   const struct store_settled *settled, void *arg)
+{
+    struct job *job = arg;
+    if (settled != NULL && settled->latency_ms >= 0 && !job->settler->closing) {
+        metrics_observe_us(job->settler->parts.metrics, WORKER_SETTLE_SECONDS,
+                           settled->latency_ms * 1000);
+    }
+    settler_on_step(result, step, detail, arg);
+}
+
 void
 settler_on_resend(evutil_socket_t fd, short what, void *arg)
 {
@@ -225,10 +237,10 @@ job_end(struct job *job)
                                         job->unfinished, job->goal == GOAL_LOOK ? &told : NULL };
     switch (job->ending) {
     case END_SETTLE:
-        store_settle(store, &step, job->outcome, job->members, settler_on_step, job);
+        store_settle(store, &step, job->outcome, job->members, settler_on_settled, job);
         break;
     case END_REFUSE:
-        store_refuse(store, &step, settler_on_step, job);
+        store_refuse(store, &step, settler_on_settled, job);
         break;
     case END_RETRY:
         store_retry(store, &step, job->delay_ms, job->burn, settler_on_step, job);

@@ -15,6 +15,10 @@ _Static_assert(WORKER_QUEUE_LENGTH + STORE_AUDIT_AGE == WORKER_AUDIT_AGE &&
                    STORE_AUDIT_AGE + 1 == STORE_OVERVIEW_COUNT,
                "the metrics stand in the order of enum store_overview");
 
+_Static_assert(WORKER_ACCEPT_POLICY + STORE_DEFER_POLICY == WORKER_DEFER_POLICY &&
+                   STORE_DEFER_POLICY + 1 == STORE_DECISION_COUNT,
+               "the metrics stand in the order of enum store_decision");
+
 struct watch {
     struct watch_parts parts;
     struct event *timer;
@@ -31,6 +35,10 @@ watch_on_seen(enum store_result result, const struct store_watched *watched, voi
     }
     for (size_t i = 0; i < STORE_OVERVIEW_COUNT; i++) {
         metrics_set(watch->parts.metrics, WORKER_QUEUE_LENGTH + i, watched->numbers[i]);
+    }
+    for (size_t i = 0; i < STORE_DECISION_COUNT; i++) {
+        metrics_set(watch->parts.metrics, WORKER_ACCEPT_POLICY + i, watched->decisions[i]);
+        metrics_show(watch->parts.metrics, WORKER_ACCEPT_POLICY + i, true);
     }
     for (size_t i = 0; i < watched->news_count; i += 2) {
         log_warn("a ledger is not in order; it is listed under unbalanced",

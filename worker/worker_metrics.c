@@ -2,13 +2,16 @@
 
 #include <string.h>
 
-#define BOOKINGS "tollgate_worker_bookings_total"
-#define CALLS    "tollgate_worker_calcom_calls_total"
-#define ANSWERS  "tollgate_worker_calcom_answers_total"
-#define BREAKER  "tollgate_calcom_breaker_open"
-#define HELD     "tollgate_worker_held_total"
-#define FOUND    "tollgate_worker_sweep_found_total"
-#define BACK     "tollgate_worker_bookings_taken_back_total"
+#include "common/build_info.h"
+
+#define DECISIONS "tollgate_decisions_total"
+#define BOOKINGS  "tollgate_worker_bookings_total"
+#define CALLS     "tollgate_worker_calcom_calls_total"
+#define ANSWERS   "tollgate_worker_calcom_answers_total"
+#define BREAKER   "tollgate_calcom_breaker_open"
+#define HELD      "tollgate_worker_held_total"
+#define FOUND     "tollgate_worker_sweep_found_total"
+#define BACK      "tollgate_worker_bookings_taken_back_total"
 
 const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_SETTLED_ACCEPTED] = { BOOKINGS, "result=\"accepted\"",
@@ -73,7 +76,7 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_BREAKER_RIGHTS] = { BREAKER, "cause=\"rights\"", NULL, METRIC_GAUGE },
     [WORKER_THROTTLED] = { "tollgate_calcom_throttled_total", NULL,
                            "How often Cal.com answered 429 to any worker with this key.",
-                           METRIC_COUNTER },
+                           METRIC_LATE_COUNTER },
     [WORKER_HELD_FAILURES] = { HELD, "reason=\"failures\"",
                                "How often this worker might not call Cal.com, by why.",
                                METRIC_COUNTER },
@@ -120,8 +123,50 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
     [WORKER_LOOKS_ORDERED] = { "tollgate_worker_sweep_looks_total", NULL,
                                "Known bookings that the sweep had looked at again.",
                                METRIC_COUNTER },
+    [WORKER_ACCEPT_POLICY] = { DECISIONS, "outcome=\"accept\",class=\"policy\"",
+                               "Decisions by outcome and class, ever, of all workers together: do "
+                               "not add it up over "
+                               "workers. hand: the host had accepted the booking before; observe: "
+                               "nothing came of it.",
+                               METRIC_LATE_COUNTER },
+    [WORKER_ACCEPT_HAND] = { DECISIONS, "outcome=\"accept\",class=\"hand\"", NULL,
+                             METRIC_LATE_COUNTER },
+    [WORKER_ACCEPT_SERIES] = { DECISIONS, "outcome=\"accept\",class=\"series\"", NULL,
+                               METRIC_LATE_COUNTER },
+    [WORKER_ACCEPT_OBSERVE] = { DECISIONS, "outcome=\"accept\",class=\"observe\"", NULL,
+                                METRIC_LATE_COUNTER },
+    [WORKER_REJECT_CREDIT] = { DECISIONS, "outcome=\"reject\",class=\"credit\"", NULL,
+                               METRIC_LATE_COUNTER },
+    [WORKER_REJECT_ACCOUNT] = { DECISIONS, "outcome=\"reject\",class=\"account\"", NULL,
+                                METRIC_LATE_COUNTER },
+    [WORKER_REJECT_BLOCKED] = { DECISIONS, "outcome=\"reject\",class=\"blocked\"", NULL,
+                                METRIC_LATE_COUNTER },
+    [WORKER_REJECT_EXPIRED] = { DECISIONS, "outcome=\"reject\",class=\"expired\"", NULL,
+                                METRIC_LATE_COUNTER },
+    [WORKER_REJECT_POLICY] = { DECISIONS, "outcome=\"reject\",class=\"policy\"", NULL,
+                               METRIC_LATE_COUNTER },
+    [WORKER_REJECT_TWIN] = { DECISIONS, "outcome=\"reject\",class=\"twin\"", NULL,
+                             METRIC_LATE_COUNTER },
+    [WORKER_REJECT_HAND] = { DECISIONS, "outcome=\"reject\",class=\"hand\"", NULL,
+                             METRIC_LATE_COUNTER },
+    [WORKER_REJECT_SERIES] = { DECISIONS, "outcome=\"reject\",class=\"series\"", NULL,
+                               METRIC_LATE_COUNTER },
+    [WORKER_REJECT_OBSERVE] = { DECISIONS, "outcome=\"reject\",class=\"observe\"", NULL,
+                                METRIC_LATE_COUNTER },
+    [WORKER_DEFER_POLICY] = { DECISIONS, "outcome=\"defer\",class=\"policy\"", NULL,
+                              METRIC_LATE_COUNTER },
     [WORKER_CALL_SECONDS] = { "tollgate_worker_calcom_call_seconds", NULL,
                               "How long calls to Cal.com's API took.", METRIC_HISTOGRAM },
+    [WORKER_SETTLE_SECONDS] = { "tollgate_worker_settle_seconds", NULL,
+                                "From the webhook to the outcome, of bookings that this worker "
+                                "settled; not of those that the policy put off or a person had "
+                                "tried again.",
+                                METRIC_HISTOGRAM },
+    [WORKER_CONCURRENCY] = { "tollgate_worker_concurrency", NULL,
+                             "Calls to Cal.com that this worker makes at a time, at most.",
+                             METRIC_GAUGE },
+    [WORKER_BUILD_INFO] = { "tollgate_build_info", BUILD_INFO_LABELS, BUILD_INFO_HELP,
+                            METRIC_GAUGE },
 };
 
 void

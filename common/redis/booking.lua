@@ -42,6 +42,7 @@
 --   circumstances          and what else the policy was shown (JSON; see policy_host.decide)
 --   deferred               how often the policy put the decision off
 --   calls                  the newest calls to Cal.com: `<began ms> <took ms> <call> <status> <class> <detail>`
+--   traceparent            the trace that the webhook came in by (W3C Trace Context), if it did
 --   found_ms               when a sweep found it, for no webhook had told of it
 --   check                  it is only to be looked at, and then goes back: `none` or `dead <since ms>`; '': no
 --   look_tries             how many of these looks failed

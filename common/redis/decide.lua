@@ -202,7 +202,8 @@ local function write_by(b, verdict, entry)
   booking.set(b, 'ruled_by', verdict.by or '')
 end
 
--- Writes what was decided; nothing of it moves credit.
+-- Writes what was decided; nothing of it moves credit. Decisions are counted by outcome and class, see
+-- DECISIONS in overview.lua.
 function decide.write(batch, id, b, verdict, state)
   local decision = verdict.accept and 'accept' or 'reject'
   booking.set(b, 'decision', decision)
@@ -219,6 +220,9 @@ function decide.write(batch, id, b, verdict, state)
     booking.set(b, 'terms', terms_sha(batch))
   end
   stats_add(batch.counts, 'decided:' .. decision)
+  local by_hand = verdict.by or booking.is_accepted_by_hand(b)
+  local class = state == 'observed' and 'observe' or by_hand and 'hand' or verdict.class
+  stats_add(batch.counts, 'decided:' .. decision .. ':' .. class)
   local entry = { 'booking', id, 'account', b.account or '', 'event_type', b.event_type or '', 'decision', decision,
     'cost', integer(verdict.cost), 'reason', verdict.reason }
   if verdict.by or b.ruled_by then
@@ -234,7 +238,7 @@ end
 
 local function twin_verdict(batch, first_id)
   return {
-    accept = false, cost = batch.load(first_id).cost or 0, balance = '',
+    accept = false, cost = batch.load(first_id).cost or 0, balance = '', class = 'twin',
     reason = 'You asked for this time twice; your first request counts.',
   }
 end
@@ -268,6 +272,7 @@ function decide.put_off(batch, id, b, delay_ms, reason)
   if reason then
     booking.set(b, 'reason', reason)
     booking.set(b, 'deferred', (b.deferred or 0) + 1)
+    stats_add(batch.counts, 'decided:defer:policy')
   end
   queue.put_down(batch.ns, id, b, 'retry', batch.now + delay_ms)
 end

@@ -119,6 +119,7 @@ register_function({ function_name = 'tollgate_discard', callback = operate.disca
 register_function({ function_name = 'tollgate_rule', callback = rule.call, flags = { 'allow-oom' } })
 register_function('tollgate_terms', set_terms)
 register_function({ function_name = 'tollgate_watch', callback = watch, flags = { 'allow-oom' } })
+register_function('tollgate_secret', note_secret)
 register_function('tollgate_policy', install_policy)
 register_function({ function_name = 'tollgate_policy_check', callback = check_policy, flags = { 'no-writes' } })
 register_function({ function_name = 'tollgate_policy_try', callback = try_policy, flags = { 'no-writes' } })

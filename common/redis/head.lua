@@ -29,6 +29,7 @@
 --   views        what the console shows, and what its lists have in common; decisions and changes
 --   view_…       accounts, attention, story, system: what it shows of these
 --   overview     how everything stands, in numbers for who watches
+--   secrets      which webhook secrets are in use
 --   functions    registers everything
 --
 -- Rules for all of them:

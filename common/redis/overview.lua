@@ -14,9 +14,28 @@ local function retry_age(ns, now)
   return math.max(0, now - (tonumber(first[2]) or now)) / 1000
 end
 
+-- What is counted of decisions: outcome and class. `policy`: for a reason that it did not class; twin: one click made
+-- several bookings; hand: the host had accepted it before (a reject is a waived one then); series: a late one, as the
+-- rest of its series; observe: nothing came of it.
+-- In the order of enum store_decision in common/store.h.
+local DECISIONS = {
+  'decided:accept:policy', 'decided:accept:hand', 'decided:accept:series', 'decided:accept:observe',
+  'decided:reject:credit', 'decided:reject:account', 'decided:reject:blocked', 'decided:reject:expired',
+  'decided:reject:policy', 'decided:reject:twin', 'decided:reject:hand', 'decided:reject:series',
+  'decided:reject:observe', 'decided:defer:policy',
+}
+
+local function count_decisions(ns)
+  local counts = redis.call('HMGET', ns .. 'stats', unpack(DECISIONS))
+  for i = 1, #DECISIONS do
+    counts[i] = tonumber(counts[i] or 0)
+  end
+  return counts
+end
+
 -- ARGV: option, value, … (see gate.load). Goes on with the audit, and takes samples for the graph.
--- Answers {gate (see gate.view), {number, …}, {account, what is wrong with it, …: what is news of that}}. The
--- numbers are in the order of enum store_overview in common/store.h.
+-- Answers {gate (see gate.view), {number, …}, {account, what is wrong with it, …: what is news of that}, {count of
+-- DECISIONS, …}}. The numbers are in the order of enum store_overview in common/store.h.
 local function watch(keys, args)
   local ns, now = namespace(keys), now_ms()
   local g = gate.load(ns, pairs_of(args), now)
@@ -30,7 +49,7 @@ local function watch(keys, args)
     redis.call('HLEN', ns .. 'unbalanced'), audited_ms and (now - audited_ms) / 1000 or -1,
   }
   graph.sample(ns, now, { queue = numbers[1], oldest_s = numbers[2], retry = numbers[4] })
-  return { gate.view(g), numbers, news }
+  return { gate.view(g), numbers, news, count_decisions(ns) }
 end
 
 -- ---- For the console ----

@@ -13,10 +13,11 @@
 -- The answer: { accept = true or false, cost = credits, reason = text }, or { defer = seconds,
 -- reason = text } to be asked again later. The reason of a "no" is what Cal.com tells the member,
 -- who is whoever typed the address: it must tell nothing of somebody else. An error() parks the
--- booking for a person.
+-- booking for a person. `class` may say in one word what kind of "no" it is, for the counters: credit,
+-- account (there is none, or not for this booker), blocked or expired; anything else counts as policy.
 --
 -- `tollgate` has helpers: cost(booking, terms), refusal(booking, account, now) (why this account may not
--- book at all, or nil), is_set(flag), whole_number(text, name), credits(number), expiry(text),
+-- book at all, and the class of that; or nil), is_set(flag), whole_number(text, name), credits(number), expiry(text),
 -- days(year, month, day), belongs(booking, account).
 --
 -- Fields the operator may set on an account: `blocked` (anything but empty, 0, no or false blocks),
@@ -26,17 +27,17 @@
 return function(booking, account, terms, now)
   local cost = tollgate.cost(booking, terms)
 
-  local function no(reason)
-    return { accept = false, cost = cost, reason = reason }
+  local function no(reason, class)
+    return { accept = false, cost = cost, reason = reason, class = class }
   end
 
-  local refusal = tollgate.refusal(booking, account, now)
+  local refusal, class = tollgate.refusal(booking, account, now)
   if refusal then
-    return no(refusal)
+    return no(refusal, class)
   end
   if account.balance < cost then
     return no('Not enough credit: this booking costs ' .. tollgate.credits(cost) .. ', your balance is '
-      .. tollgate.credits(account.balance) .. '.')
+      .. tollgate.credits(account.balance) .. '.', 'credit')
   end
   return {
     accept = true,

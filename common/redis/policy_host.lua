@@ -192,7 +192,10 @@ local function shown(value)
   return 'a ' .. type(value)
 end
 
--- The policy's answer as {accept, cost, reason} or {defer, reason}, or nil and what is wrong with it.
+-- What kind of "no" a policy may say that it is; counted by, so there are few.
+local CLASSES = { credit = true, account = true, blocked = true, expired = true }
+
+-- The policy's answer as {accept, cost, reason, class} or {defer, reason}, or nil and what is wrong with it.
 -- Only these fields are looked at, whatever else the answer holds.
 local function read_answer(answer)
   if type(answer) ~= 'table' then
@@ -219,7 +222,8 @@ local function read_answer(answer)
   if defer then
     return { defer = defer, reason = reason }
   end
-  return { accept = accept, cost = cost + 0, reason = reason }   -- + 0: there is a -0
+  local class = not accept and CLASSES[answer.class] and answer.class or 'policy'
+  return { accept = accept, cost = cost + 0, reason = reason, class = class }   -- + 0: there is a -0
 end
 
 -- Asks a policy about a view of a booking; the tables are its own to change. Answers as read_answer.
@@ -231,7 +235,7 @@ local function ask(policy, view, account, terms, now_s)
   return read_answer(answer)
 end
 
--- Runs the policy on one booking. Answers {accept, cost, reason}, {defer (seconds), reason}, or nil and
+-- Runs the policy on one booking. Answers {accept, cost, reason, class}, {defer (seconds), reason}, or nil and
 -- an error text. `extra` is optional, see booking_view.
 function policy_host.decide(policy, id, b, account, terms, now, extra)
   return ask(policy, booking_view(id, b, extra or {}), copy(account), copy(terms), math.floor(now / 1000))

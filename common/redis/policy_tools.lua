@@ -91,24 +91,24 @@ end
 
 policy_tools.cost = HELPERS.cost
 
--- Why nobody may book on this account, whatever it costs; nil when somebody may. It is what Cal.com
--- tells the member.
+-- Why nobody may book on this account, whatever it costs, and the class of that reason (see policy.lua); nil when
+-- somebody may. It is what Cal.com tells the member.
 function HELPERS.refusal(booking, account, now)
   if not booking.account then
-    return 'This booking names no member account.'
+    return 'This booking names no member account.', 'account'
   end
   if not account then
-    return 'There is no member account for ' .. booking.account .. '.'
+    return 'There is no member account for ' .. booking.account .. '.', 'account'
   end
   if not HELPERS.belongs(booking, account) then
-    return 'The member number does not belong to this e-mail address.'
+    return 'The member number does not belong to this e-mail address.', 'account'
   end
   if HELPERS.is_set(account.blocked) then
-    return 'Your account is blocked; please contact us.'
+    return 'Your account is blocked; please contact us.', 'blocked'
   end
   local expiry = HELPERS.expiry(account.expires)
   if expiry and now >= expiry then
-    return 'Your membership has expired.'
+    return 'Your membership has expired.', 'expired'
   end
 end
 

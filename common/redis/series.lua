@@ -127,6 +127,7 @@ local function plan_late(batch, id, b, s)
   return function()
     verdict.cost = verdict.cost or 0
     verdict.accept = s.verdict == 'accept'
+    verdict.class = 'series'
     verdict.reason = verdict.reason or 'as the rest of its series'
     write_member(batch, member, id, verdict)
   end

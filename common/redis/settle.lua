@@ -190,10 +190,26 @@ local function is_provisional(b, outcome)
   return b.state == 'accepting' and outcome ~= 'refused' and (outcome ~= 'accepted' or booking.is_withdrawn(b))
 end
 
+-- How long (ms) it took from the webhook to the outcome; -1 where that says nothing about us: the policy had put it
+-- off, or a person had it tried again.
+local function latency_of(b, now)
+  return b.deferred and -1 or b.requeued_ms and -1 or math.max(0, now - (b.received_ms or now))
+end
+
+-- What a trace of the booking is made of: name, value, …
+local function times_of(b)
+  return {
+    'received_ms', integer(b.received_ms or 0), 'queued_ms', integer(b.queued_ms or 0), 'decided_ms', integer(b.decided_ms or 0),
+    'settled_ms', integer(b.settled_ms), 'requeued_ms', integer(b.requeued_ms or 0), 'decision', b.decision or '',
+    'cost', integer(b.cost or 0), 'attempts', integer(b.attempts), 'takes', integer(b.takes), 'calls', b.calls or '',
+  }
+end
+
 -- ARGV: id, token, outcome, keep_ms, note (an error text or what Cal.com said), covers (`series` when a
 -- call acted on the whole series), calls (see booking.add_calls), unfinished (see may_run_for), members (see
--- settle_followers), then what else Cal.com told: option, value, … (see sweep.mend)
--- Answers {'settled', state}, {'look'} (a cancel or reject came while our confirm was on its way: see
+-- settle_followers), then what else Cal.com told: option, value, … (see sweep.mend), and
+--   times   given: the answer has them
+-- Answers {'settled', state, latency (see latency_of; -1: it was final before)[, times (see times_of)]}, {'look'} (a cancel or reject came while our confirm was on its way: see
 -- how Cal.com stands now), {'retry', delay} (our confirm may still run; see how Cal.com stands then),
 -- {'queued'} (the same, and it was named again), {'parked', reason}, {'checked'} (it was only looked at) or {'stale'}.
 local function settle(keys, args)
@@ -289,7 +305,10 @@ local function settle(keys, args)
   if message then
     return { 'parked', message }
   end
-  return { 'settled', b.state }
+  if not OPEN[state] or OPEN[b.state] then
+    return { 'settled', b.state, -1 }
+  end
+  return { 'settled', b.state, latency_of(b, now), told.times and times_of(b) or nil }
 end
 
 -- ARGV: id, token, delay (ms), 1 when this counts as an attempt, keep_ms, why, calls, unfinished (see

@@ -69,7 +69,8 @@ local function fresh_for(batch, b)
   return math.max(0, batch.fresh_ms - age_ms)
 end
 
--- What a worker needs to know; see store.h, struct store_job.
+-- What a worker needs to know; see store.h, struct store_job. Behind it, where the worker asks for that and the
+-- webhook brought one: the traceparent.
 local function job_of(batch, id, b)
   -- Let in by our own confirm, of another one of its series or before a person said no, a "no" cancels it as in the
   -- guide's flow.
@@ -79,7 +80,8 @@ local function job_of(batch, id, b)
     integer(b.cost or 0), integer(b.attempts), integer(fresh_for(batch, b)),
     is_guide and '1' or '0', integer(math.max(0, (b.busy_until_ms or 0) - batch.now)),
     b.seat or '', how == 'alone' and '2' or how and '1' or '0',
-    (b.payment_ms or b.paid == 'yes') and '1' or '0', b.solo or '0' }
+    (b.payment_ms or b.paid == 'yes') and '1' or '0', b.solo or '0',
+    batch.options.traces and b.traceparent }
 end
 
 -- A take whose answer was lost on the way is asked for again under the same number.
@@ -310,6 +312,7 @@ end
 -- ARGV: worker, number of this take (from 1 up; the same number repeats the same batch), how many at
 -- most, fresh_ms, lease_ms, keep_ms, mode (decide or observe), then option, value, … (see gate.load), and
 --   busy     how many bookings the worker has in hand
+--   traces   given: jobs have the traceparent (see job_of)
 -- Answers {names left in the queue, ms until the next retry is due or -1, {job, …}, hold, hold_ms, gate}
 --   hold     why no more can be taken now; '': nothing stands against it. probe: the worker shall ask /me.
 --            solo: a booking is, or is to be, taken alone

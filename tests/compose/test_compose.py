@@ -158,6 +158,8 @@ def test_the_operators_scripts_need_no_installation(open_club):
     assert "accepted" in c.project.tools("explain", id).stdout
     assert "waiting" in c.project.tools("queue").stdout
     c.project.tools("policy", "show")
+    assert f" {id} " in " ".join(c.project.tools("tollgate", "decisions", "--member", "zoe@example.com").stdout.split())
+    assert "nobody is slow" in c.project.tools("status").stdout
     doctor = c.project.tools("doctor", check=False)
     assert doctor.returncode in (0, 1) and "ok    api: the key is taken" in doctor.stdout, doctor
     wrong = c.project.tools("nonsense", check=False)

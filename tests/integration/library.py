@@ -15,6 +15,8 @@ from harness import ROOT
 DAY_S = 86400
 KEEP_MS = 30 * DAY_S * 1000
 LUA = ROOT / "common" / "redis"
+# In the order of overview.lua.
+DECISIONS = re.findall(r"'decided:(\w+:\w+)'", (LUA / "overview.lua").read_text())
 DEFAULT_POLICY = (LUA / "policy.lua").read_text()
 
 
@@ -57,6 +59,7 @@ class Job(NamedTuple):
     alone: bool  # others of it wait at Cal.com for another answer
     paid: bool
     solo: bool  # taken alone, because workers died with it in hand
+    traceparent: str  # '': none, or the take did not ask for it
 
     @property
     def fresh(self) -> bool:
@@ -92,6 +95,7 @@ class Watched(NamedTuple):
     unbalanced: int
     audit_age: int  # -1: not all accounts were looked at yet
     news: Dict[str, str]  # account -> what is wrong with it
+    decisions: Dict[str, int]  # outcome:class -> how many; those that are 0 left out
 
 
 class Batch(NamedTuple):
@@ -108,10 +112,11 @@ class Batch(NamedTuple):
 
 
 def read_job(fields: List[str]) -> Job:
-    assert len(fields) == len(Job._fields) - 1, f"a job with holes: {fields}"
+    *fields, traceparent = fields if len(fields) == len(Job._fields) - 1 else [*fields, ""]
+    assert len(fields) == len(Job._fields) - 2, f"a job with holes: {fields}"
     id_, token, goal, uid, account, reason, cost, attempts, fresh, guide, busy, seat, series, paid, solo = fields
     return Job(id_, token, goal, uid, account, reason, int(cost), int(attempts), int(fresh), guide == "1",
-               int(busy), seat, series != "0", series == "2", paid == "1", solo == "1")
+               int(busy), seat, series != "0", series == "2", paid == "1", solo == "1", traceparent)
 
 
 class Library:
@@ -121,6 +126,7 @@ class Library:
         self.client = client
         self.namespace = namespace
         self.numbers: Dict[str, Any] = {}
+        self.settled: List[Any] = []  # see settle
         self.by_hand: Dict[str, Optional[str]] = {}  # account -> newest ledger entry when it was set
 
     def key(self, name: str) -> str:
@@ -169,8 +175,11 @@ class Library:
 
     def settle(self, job: Job, outcome: str, note: str = "", keep_ms: Any = KEEP_MS, covers: str = "booking",
                calls: str = "", members: str = "", unfinished: bool = False, **told: Any) -> List[Any]:
+        """The step and its detail; what is told of a settled booking beside that is in `settled`."""
         flat = [part for pair in told.items() for part in pair]
-        return self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls, int(unfinished), members, *flat)
+        answer = self.call("settle", job.id, job.token, outcome, keep_ms, note, covers, calls, int(unfinished), members, *flat)
+        self.settled = answer[2:]
+        return answer[:2]
 
     def retry(self, job: Job, delay_ms: Any = 0, burn: bool = True, why: str = "a 502",
               keep_ms: Any = KEEP_MS, calls: str = "", unfinished: bool = False) -> List[Any]:
@@ -236,8 +245,13 @@ class Library:
 
     def watch(self, **gate: Any) -> Watched:
         flat = [part for pair in gate.items() for part in pair]
-        gate_view, numbers, news = self.call("watch", *flat)
-        return Watched(gate_view, *numbers, dict(zip(news[::2], news[1::2])))
+        gate_view, numbers, news, counts = self.call("watch", *flat)
+        decisions = {name: count for name, count in zip(DECISIONS, counts) if count > 0}
+        assert len(counts) == len(DECISIONS)
+        return Watched(gate_view, *numbers, dict(zip(news[::2], news[1::2])), decisions)
+
+    def secret(self, name: str, used_ms: Any) -> int:
+        return self.call("secret", name, used_ms)
 
     def audit(self) -> Dict[str, str]:
         """All accounts are looked at once. Answers what is wrong."""

@@ -4,10 +4,14 @@ import os
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
 
 import harness
+
+sys.path.insert(0, str(harness.ROOT / "scripts" / "lib" / "demo"))
+import asking  # noqa: E402
 
 VISIT = harness.ROOT / "scripts/lib/demo/visit.py"
 
@@ -52,3 +56,13 @@ def test_bookings_come_by_themselves_and_go_on_after_a_restart(gate, visit, tmp_
     for member, credits in granted.items():
         account = gate.account(f"{member}@example.com")
         assert sum(account[purse] for purse in ("balance", "held", "spent")) == credits
+
+
+def test_a_booking_that_was_called_for_twice_is_read_right(library, shared_redis):
+    """Its calls are lines: one that was looked at first, while the queue was paused say, has two."""
+    library.client.hset(library.key("booking:1"), mapping={"calls": "1 2 get 200 done\n3 4 confirm 200 done", "requested_ms": "5"})
+    town = asking.Asking("127.0.0.1", shared_redis.port, "", "")
+    key = library.key("booking:1")
+    assert town.redis_hash(key) == {"calls": "1 2 get 200 done\n3 4 confirm 200 done", "requested_ms": "5"}
+    assert town.redis_hash(library.key("booking:2")) == {}
+    library.client.delete(key)

@@ -1,9 +1,11 @@
 """scripts/doctor, as a user types it: against the real programs, a fault at a time."""
 
+import hashlib
 import http.server
 import json
 import os
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -11,6 +13,9 @@ import pytest
 from harness import API_KEY, ROOT, SECRET, free_port, wait_for
 from library import now_ms
 from outcomes import ANN
+
+sys.path.insert(0, str(ROOT / "scripts" / "lib"))
+from tollgate import doctor_web  # noqa: E402
 
 DURABLE = ["--appendfsync", "always", "--maxmemory-policy", "noeviction"]
 
@@ -56,12 +61,13 @@ def test_nothing_is_wrong_with_what_is_set_up_well(club, dialect):
     c = club(dialect=dialect)
     c.gate.credit(ANN, balance=1)
     c.gate.wait_settled(c.gate.fake.book(ANN)["id"])
-    before = c.gate.client.dbsize()
+    before = set(c.gate.client.keys())
     code, found = c.doctor()
     wrong = [(about, row) for about, rows in found.items() for row in rows if row[0] != "ok"]
     assert code == 0 and {about for about, _ in wrong} <= {"webhook", "api"}, wrong
     assert all("http" in text for _, (_, text, _) in wrong), "only that nothing here is encrypted"
-    assert len(found) >= 11 and c.gate.client.dbsize() == before
+    made = set(c.gate.client.keys()) - before - {c.gate.key("audit"), c.gate.key("sweep")}  # which the worker makes
+    assert len(found) >= 11 and not made
 
 
 def test_people_read_a_line_and_its_remedy(club):
@@ -252,3 +258,124 @@ def test_an_address_that_redirects(club):
         c.url = f"http://127.0.0.1:{server.server_port}/webhook"
         c.finds("webhook", "FAIL", "it redirects to https://elsewhere.example/webhook: Cal.com does not follow")
         server.shutdown()
+
+
+# ---- Cal.com's own settings ----
+
+class Settings(http.server.BaseHTTPRequestHandler):
+    """API v2 of an installation with these settings."""
+
+    answers = {}
+
+    def do_GET(self):
+        path = self.path.split("?")[0]
+        known = path in self.answers
+        self.send_response(200 if known else 404)
+        self.end_headers()
+        self.wfile.write(json.dumps({"status": "success", "data": self.answers.get(path)}).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+ALL = ["BOOKING_REQUESTED", "BOOKING_CREATED", "BOOKING_REJECTED", "BOOKING_CANCELLED", "BOOKING_RESCHEDULED", "BOOKING_PAYMENT_INITIATED"]
+URL = "https://club.example/webhook"
+
+
+def told_by(script, monkeypatch, hook=None, types=(), offline=False):
+    """What the doctor says of these settings: {about: [[verdict, text], …]}."""
+    hooks = [] if hook is None else [{"subscriberUrl": URL, "active": True, "triggers": ALL, "payloadTemplate": None, "secret": SECRET, **hook}]
+    Settings.answers = {"/v2/me": {}, "/v2/bookings": [], "/v2/webhooks": hooks, "/v2/event-types": list(types)}
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Settings) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in (("WEBHOOK_SECRET", SECRET), ("CALCOM_API_KEY", API_KEY), ("CALCOM_API_URL", f"http://127.0.0.1:{server.server_port}/v2")):
+            monkeypatch.setenv(name, value)
+        done = script("doctor", "--json", "--url", URL, *(["--offline"] if offline else []), code=1)
+        server.shutdown()
+    found = {}
+    for row in json.loads(done.stdout):
+        assert row["remedy"] or row["verdict"] == "ok"
+        found.setdefault(row["about"], []).append([row["verdict"], row["text"]])
+    assert SECRET not in done.stdout
+    return found
+
+
+@pytest.mark.parametrize("hook, verdict, text", [
+    ({}, "ok", "all triggers"), ({"subscriberUrl": URL + "/"}, "ok", "all triggers"),
+    ({"secret": "another-one-that-is-long"}, "FAIL", "another secret"), ({"secret": None}, "ok", ""),
+    ({"active": False}, "FAIL", "switched off"), ({"triggers": ALL[1:]}, "FAIL", "does not tell of requests"),
+    ({"triggers": ALL[:-1]}, "warn", "lacks BOOKING_PAYMENT_INITIATED"), ({"payloadTemplate": "{}"}, "FAIL", "template"),
+    ({"subscriberUrl": "https://elsewhere.example/"}, "warn", "none of the 1 webhooks"),
+])
+def test_the_webhook_as_calcom_has_it(script, library, monkeypatch, hook, verdict, text):
+    [(how, said)] = told_by(script, monkeypatch, hook)["subscription"]
+    assert how == verdict and text in said
+
+
+@pytest.mark.parametrize("policy, verdict, text", [
+    ({"type": "always"}, "ok", "all 1 event types"), ({"disabled": True}, "warn", "1207 (Chess)"), ({"type": "time"}, "warn", "short notice"),
+    (None, "ok", ""),
+])
+def test_event_types_as_calcom_has_them(script, library, monkeypatch, policy, verdict, text):
+    types = [{"id": 1207, "title": "Chess", "confirmationPolicy": policy}]
+    how, said = told_by(script, monkeypatch, {}, types)["event types"][-1]
+    assert how == verdict and text in said
+    monkeypatch.setenv("TOLLGATE_EVENT_TYPES", "77")
+    assert told_by(script, monkeypatch, {}, types)["event types"][-1] == ["ok", "all 0 event types of this key's user require confirmation"]
+
+
+def test_settings_are_not_asked_for_offline(script, library, monkeypatch):
+    assert "subscription" not in told_by(script, monkeypatch, {"active": False}, offline=True)
+
+
+# ---- A PING of Cal.com, budget, secrets ----
+
+@pytest.mark.parametrize("secret, verdict, text", [(SECRET, "ok", "its secret fits"), ("another-one-that-is-long", "FAIL", "another secret"),
+                                                   (None, "FAIL", "no PING came within 2 s")])
+def test_a_ping_is_waited_for(club, secret, verdict, text):
+    c = club(workers=0)
+    process = subprocess.Popen([ROOT / "scripts" / "doctor", "--json", "--offline", "--await-ping", "20" if secret else "2", "--admin",
+                                c.gate.ingest.admin.split("//")[-1]], env={"PATH": os.environ["PATH"], **c.env}, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    assert "Press" in process.stderr.readline()
+    if secret:
+        doctor_web.ping(c.url, secret)
+    out = process.communicate(timeout=60)[0]
+    [row] = [row for row in json.loads(out) if row["about"] == "ping"]
+    assert row["verdict"] == verdict and text in row["text"] and (row["remedy"] or verdict == "ok")
+
+
+def test_an_admin_address_that_is_none(script, library):
+    rows = json.loads(script("doctor", "--json", "--offline", "--await-ping", "1", "--admin", "127.0.0.1:1", code=1).stdout)
+    [row] = [row for row in rows if row["about"] == "ping"]
+    assert "cannot be asked" in row["text"] and "--admin" in row["remedy"]
+
+
+def findings(script, about):
+    return [(row["verdict"], row["text"]) for row in json.loads(script("doctor", "--json", "--offline", code=1).stdout) if row["about"] == about]
+
+
+def test_the_budget(script, library, monkeypatch):
+    monkeypatch.setenv("CALCOM_API_KEY", API_KEY)
+    monkeypatch.setenv("CALCOM_RATE_LIMIT", "3")
+    gate = library.key("gate:" + hashlib.sha256(API_KEY.encode()).hexdigest()[:16])
+    library.client.hset(gate, "reserved", 2)
+    library.client.zadd(gate + ":calls", {"1": now_ms(), "2": now_ms()})
+    assert findings(script, "budget") == [("ok", "2 of 3 calls to Cal.com were used in the last minute")]
+    library.client.zadd(gate + ":calls", {"3": now_ms()})
+    assert findings(script, "budget")[0][0] == "warn"
+    library.client.hset(gate, mapping={"throttled": 4, "throttled_until_ms": now_ms() + 60000})
+    assert "429), 4 times" in findings(script, "budget")[0][1]
+
+
+def test_which_secret_may_be_removed(script, library, monkeypatch):
+    monkeypatch.setenv("WEBHOOK_SECRET", f"{SECRET},older-secret-one,newer-secret-two")
+    assert findings(script, "secrets") == []
+    names = [hashlib.sha256(secret.encode()).hexdigest()[:8] for secret in (SECRET, "older-secret-one", "newer-secret-two")]
+    library.client.hset(library.key("secrets"), mapping={names[0]: now_ms() - 60000, names[1]: now_ms() - 3 * 86400000})
+    found = findings(script, "secrets")
+    assert [verdict for verdict, _ in found] == ["ok", "warn", "ok"] and "used last 1 min ago" in found[0][1]
+    assert found[1][1] == f"secret 2 of WEBHOOK_SECRET ({names[1]}…) was used last 3 d ago, and others since: it may be removed"
+    assert found[2][1].startswith("no webhook came with secret 3")
+    monkeypatch.setenv("WEBHOOK_SECRET", "newer-secret-two")
+    assert any("not in WEBHOOK_SECRET here was used last" in text for _, text in findings(script, "secrets"))

@@ -518,7 +518,7 @@ def test_the_log_level(house, level, seen):
 
 # ---- Numbers ----
 
-SAMPLE_LINE = re.compile(r'([a-z_]+)(\{(?:[a-z]+="[^"\\]*"(?:,[a-z]+="[^"\\]*")*)?\})? (\d+(?:\.\d+)?)')
+SAMPLE_LINE = re.compile(r'([a-z_]+)(\{(?:[a-z_]+="[^"\\]*"(?:,[a-z_]+="[^"\\]*")*)?\})? (\d+(?:\.\d+)?)')
 
 
 def parse_metrics(text):

@@ -1,12 +1,15 @@
 """scripts/queue, as a user types it: against a real Redis, and while the real programs work."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import select
 import signal
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -32,12 +35,15 @@ def told(done):
 class Terminal:
     """scripts/queue with somebody at the keyboard."""
 
-    def __init__(self, *arguments, redis_url, namespace, lines=40):
+    SCRIPT = SCRIPT
+
+    def __init__(self, *arguments, redis_url, namespace, size=(40, 120)):
         self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         self.seen = ""
-        env = {**os.environ, "REDIS_URL": redis_url, "TOLLGATE_NAMESPACE": namespace, "TERM": "xterm",
-               "COLUMNS": "120", "LINES": str(lines)}
-        self.process = subprocess.Popen([SCRIPT, *map(str, arguments)], env=env, stdin=slave, stdout=slave, stderr=slave,
+        env = {**os.environ, "REDIS_URL": redis_url, "TOLLGATE_NAMESPACE": namespace, "TERM": "xterm", "LANG": "C.UTF-8"}
+        env = {name: value for name, value in env.items() if name not in ("COLUMNS", "LINES")}
+        self.process = subprocess.Popen([self.SCRIPT, *map(str, arguments)], env=env, stdin=slave, stdout=slave, stderr=slave,
                                         start_new_session=True)
         os.close(slave)
 

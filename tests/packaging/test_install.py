@@ -1,5 +1,6 @@
 """What `make install` puts down works from there, and is described."""
 
+import os
 import re
 import subprocess
 
@@ -9,7 +10,7 @@ import harness
 from conftest import ROOT
 
 PROGRAMS = ["tollgate-ingest", "tollgate-worker"]
-SCRIPTS = ["tollgate-credit", "tollgate-doctor", "tollgate-explain", "tollgate-policy", "tollgate-queue"]
+SCRIPTS = ["tollgate", "tollgate-credit", "tollgate-doctor", "tollgate-explain", "tollgate-policy", "tollgate-queue"]
 PAGES = {**{name: 8 for name in PROGRAMS}, **{name: 1 for name in SCRIPTS}}
 
 
@@ -45,6 +46,9 @@ def test_scripts_call_themselves_by_the_name_that_they_are_installed_under(insta
     assert "tollgate-credit grant makes one" in nobody
     for script in SCRIPTS:
         assert "scripts/" not in installed.run(script, "--help").stdout
+    joined = installed.run("tollgate", "credit", "history", "ann@example.com", "--redis", redis_server.url, code=1).stderr
+    assert joined == "tollgate: there is no account ann@example.com; tollgate credit grant makes one\n"
+    assert "; tollgate decisions --member" in installed.run("tollgate-explain", "ann@example.com", code=1).stderr
 
 
 def test_programs_and_scripts_work_together(installed, redis_server, tmp_path):
@@ -90,6 +94,12 @@ def test_the_example_names_only_settings_that_there_are(installed):
 def test_the_man_page_is_well_formed_and_complete(installed, name):
     done = subprocess.run(["groff", "-man", "-ww", "-Tutf8", "-z", page(installed, name)], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+    done = subprocess.run(["man", "--warnings", "--local-file", page(installed, name)], capture_output=True, text=True,
+                          env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "MANWIDTH": "80"})
+    assert (done.returncode, done.stderr) == (0, "") and "NAME" in done.stdout
+    if name in SCRIPTS:  # two builds of a commit are the same, so the pages have no date
+        done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page(installed, name)], capture_output=True, text=True)
+        assert [line for line in done.stdout.splitlines() if "missing date" not in line] == []
     text = page_text(installed, name)
     assert not re.search(r"@[A-Z]+@", text)
     says = installed.run(name, "--help").stdout
@@ -97,7 +107,8 @@ def test_the_man_page_is_well_formed_and_complete(installed, name):
         assert set(re.findall(r"^\.B ([A-Z]+_[A-Z_]+)$", text, re.M)) >= settings_of(installed, name)
         wanted = set(re.findall(r"^  (--[a-z]+)", says, re.M))
     else:
-        wanted = set(re.findall(r"^    ([a-z]+) ", says, re.M)) | set(re.findall(r"^  (--[a-z]+)", says, re.M))
+        indented = "  " if name == "tollgate" else "    "
+        wanted = set(re.findall(rf"^{indented}([a-z-]+) +[a-z]", says, re.M)) | set(re.findall(r"^  (--[a-z]+)", says, re.M))
     assert wanted and {word for word in wanted if not re.search(rf"^\.(B|BI|BR) {word}\b", text, re.M)} == set()
 
 

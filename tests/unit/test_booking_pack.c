@@ -26,6 +26,7 @@ full_event(void)
         .paid = true,
         .occurrences = 3,
         .attendees = "a@x.org b@x.org",
+        .traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         .answers = "{\"a\":\"b\"}",
         .metadata = "{\"c\":1}",
     };
@@ -81,6 +82,8 @@ test_everything(void **state)
         "3",
         "paid",
         "yes",
+        "traceparent",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         "answers",
         "{\"a\":\"b\"}",
         "metadata",

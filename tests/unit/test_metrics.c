@@ -6,11 +6,12 @@
 
 #include "tests/unit/unit.h"
 
-enum { QUEUED, IGNORED, IN_HAND, SECONDS, SECONDS_LABELLED, SERIES };
+enum { QUEUED, IGNORED, LATE, IN_HAND, SECONDS, SECONDS_LABELLED, SERIES };
 
 static const struct metric TABLE[SERIES] = {
     { "t_webhooks_total", "result=\"queued\"", "Webhooks by result.", METRIC_COUNTER },
     { "t_webhooks_total", "result=\"ignored\"", NULL, METRIC_COUNTER },
+    { "t_told_total", NULL, "Told by others.", METRIC_LATE_COUNTER },
     { "t_in_hand", NULL, "Bookings in hand.", METRIC_GAUGE },
     { "t_seconds", NULL, "How long it took.", METRIC_HISTOGRAM },
     { "t_call_seconds", "call=\"look\"", "How long calls took.", METRIC_HISTOGRAM },
@@ -83,6 +84,27 @@ test_counters_add_over_shards(void **state)
     metrics_free(metrics);
 }
 
+/* A counter that begins at 0 and is told to be at 500 has made a leap that nobody made. */
+static void
+test_late_counter_is_there_when_it_is_shown(void **state)
+{
+    struct metrics *metrics = make(2);
+    (void)state;
+    metrics_set(metrics_shard(metrics, 1), LATE, 500);
+    char *text = render(metrics);
+    assert_null(strstr(text, "\nt_told_total"));
+    check_line(text, "# TYPE t_told_total counter");
+    free(text);
+    metrics_show(metrics_shard(metrics, 1), LATE, true);
+    check_rendered_line(metrics, "t_told_total 500");
+    assert_int_equal(metrics_value(metrics, LATE), 500);
+    metrics_show(metrics_shard(metrics, 1), LATE, false);
+    text = render(metrics);
+    assert_null(strstr(text, "\nt_told_total"));
+    free(text);
+    metrics_free(metrics);
+}
+
 static void
 test_gauge_is_set(void **state)
 {
@@ -140,7 +162,7 @@ test_histogram_is_cumulative(void **state)
     size_t buckets = read_buckets(text, "t_seconds", bounds, counts, COUNT_OF(bounds));
     assert_true(buckets > 2);
     assert_true(bounds[0] == 0.0005);
-    assert_true(bounds[buckets - 2] == 10.0);
+    assert_true(bounds[buckets - 2] == 300.0);
     assert_true(bounds[buckets - 1] > 1e300);
     for (size_t i = 0; i < buckets; i++) {
         long long expected = 0;
@@ -197,7 +219,7 @@ test_text_form(void **state)
     /* Once per name, and before its first series. */
     assert_int_equal(count_of(text, "# HELP t_webhooks_total "), 1);
     assert_int_equal(count_of(text, "# TYPE t_webhooks_total "), 1);
-    assert_int_equal(count_of(text, "# TYPE "), 4);
+    assert_int_equal(count_of(text, "# TYPE "), 5);
     assert_true(strstr(text, "# TYPE t_webhooks_total ") < strstr(text, "\nt_webhooks_total{"));
     assert_true(strstr(text, "# HELP t_webhooks_total ") <
                 strstr(text, "# TYPE t_webhooks_total "));
@@ -247,6 +269,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_starts_at_zero),
         cmocka_unit_test(test_counters_add_over_shards),
+        cmocka_unit_test(test_late_counter_is_there_when_it_is_shown),
         cmocka_unit_test(test_gauge_is_set),
         cmocka_unit_test(test_histogram_is_cumulative),
         cmocka_unit_test(test_sum_has_leading_zeros),

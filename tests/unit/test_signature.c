@@ -19,7 +19,8 @@ verdict_of(const char *secrets, const char *header, const void *body, size_t siz
 {
     struct signature_checker *checker = signature_checker_new(secrets);
     assert_non_null(checker);
-    enum signature_verdict verdict = signature_check(checker, header, body, size);
+    size_t which;
+    enum signature_verdict verdict = signature_check(checker, header, body, size, &which);
     signature_checker_free(checker);
     return verdict;
 }
@@ -110,17 +111,43 @@ test_one_checker_for_many(void **state)
     for (size_t i = 0; i < 1000; i++) {
         const struct sample *sample = &samples[i % count], *other = &samples[(i + 1) % count];
         char *body = read_body(sample);
-        enum signature_verdict verdict = signature_check(checker, sample->hex, body, sample->size);
+        size_t which = 7;
+        enum signature_verdict verdict =
+            signature_check(checker, sample->hex, body, sample->size, &which);
+        assert_int_equal(which, 1);
         check(verdict == SIGNATURE_GOOD, "round %zu: %s", i, VERDICTS[verdict]);
-        verdict = signature_check(checker, other->hex, body, sample->size);
+        verdict = signature_check(checker, other->hex, body, sample->size, &which);
         check(verdict == SIGNATURE_WRONG, "round %zu: %s", i, VERDICTS[verdict]);
-        assert_int_equal(signature_check(checker, NULL, body, sample->size), SIGNATURE_ABSENT);
+        assert_int_equal(signature_check(checker, NULL, body, sample->size, &which),
+                         SIGNATURE_ABSENT);
         free(body);
     }
     signature_checker_free(checker);
 }
 
 /* ---- Secrets ---- */
+
+/* echo -n SECRET | sha256sum */
+static void
+test_secrets_have_names(void **state)
+{
+    struct signature_checker *checker = signature_checker_new("abc,,"
+                                                              "a,abc");
+    size_t which = 7;
+    (void)state;
+    assert_non_null(checker);
+    assert_int_equal(signature_secret_count(checker), 4);
+    assert_string_equal(signature_secret_name(checker, 0), "ba7816bf");
+    assert_string_equal(signature_secret_name(checker, 2), "ca978112");
+    assert_string_equal(signature_secret_name(checker, 3), "ba7816bf");
+    /* Of two that are the same the first counts: openssl dgst -sha256 -hmac abc </dev/null */
+    assert_int_equal(
+        signature_check(checker, "e2636077506729a8f61aff2441332e40e844a8ad44489efd80210ea6d1f51088",
+                        "", 0, &which),
+        SIGNATURE_GOOD);
+    assert_int_equal(which, 0);
+    signature_checker_free(checker);
+}
 
 static void
 test_secrets(void **state)
@@ -263,6 +290,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_samples),
         cmocka_unit_test(test_one_checker_for_many),
+        cmocka_unit_test(test_secrets_have_names),
         cmocka_unit_test(test_secrets),
         cmocka_unit_test(test_unusual_secrets),
         cmocka_unit_test(test_no_secret_takes_nothing),

@@ -13,13 +13,13 @@
 return function(booking, account, terms, now)
   local cost = tollgate.cost(booking, terms)
 
-  local function no(reason)
-    return { accept = false, cost = cost, reason = reason }
+  local function no(reason, class)
+    return { accept = false, cost = cost, reason = reason, class = class }
   end
 
-  local refusal = tollgate.refusal(booking, account, now)
+  local refusal, class = tollgate.refusal(booking, account, now)
   if refusal then
-    return no(refusal)
+    return no(refusal, class)
   end
   local most = tollgate.whole_number(account.max_open or terms.max_open or 3, 'max_open')
   if booking.open >= most and not booking.reschedule then

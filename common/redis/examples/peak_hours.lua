@@ -44,13 +44,13 @@ return function(booking, account, terms, now)
     cost = tollgate.whole_number(terms.cost_peak or 2 * cost, 'cost_peak')
   end
 
-  local function no(reason)
-    return { accept = false, cost = cost, reason = reason }
+  local function no(reason, class)
+    return { accept = false, cost = cost, reason = reason, class = class }
   end
 
-  local refusal = tollgate.refusal(booking, account, now)
+  local refusal, class = tollgate.refusal(booking, account, now)
   if refusal then
-    return no(refusal)
+    return no(refusal, class)
   end
   if account.balance < cost then
     return no('Not enough credit: ' .. (peak and 'in peak hours ' or '') .. 'this booking costs '

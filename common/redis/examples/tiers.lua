@@ -28,13 +28,13 @@ return function(booking, account, terms, now)
   end
   local cost = price(booking, tier, terms)
 
-  local function no(reason)
-    return { accept = false, cost = cost or 0, reason = reason }
+  local function no(reason, class)
+    return { accept = false, cost = cost or 0, reason = reason, class = class }
   end
 
-  local refusal = tollgate.refusal(booking, account, now)
+  local refusal, class = tollgate.refusal(booking, account, now)
   if refusal then
-    return no(refusal)
+    return no(refusal, class)
   end
   if not cost then
     return no('This cannot be booked with a ' .. tier .. ' membership.')

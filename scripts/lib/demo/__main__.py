@@ -27,7 +27,11 @@ redis-cli -p {port} XREVRANGE '{{tollgate}}:decisions' + - COUNT 3 # the newest 
 # Only while the demo stays up.
 DO = """
 redis-cli -p {port} HINCRBY '{{tollgate}}:credit:bob@example.com' balance 5 # give Bob 5 credits
-curl -d '{{"email": "bob@example.com"}}' {calcom}/control/book # book as Bob"""
+curl -d '{{"email": "bob@example.com"}}' {calcom}/control/book # book as Bob
+scripts/install-deps operate # what the next lines need
+export REDIS_URL=redis://127.0.0.1:{port} # and where they look
+scripts/tollgate decisions --outcome reject # who was refused, and why
+scripts/tollgate watch # how everything stands, live"""
 
 NEXT = """\
 1  In Cal.com, let the event type require confirmation. Under Settings, Developer, Webhooks add
@@ -120,6 +124,17 @@ def show_logs(town: Town) -> None:
         print("\n".join(program.tail(60 if program.name == "make" else 15)), file=sys.stderr)
 
 
+def stay(paper: Paper, town: Town, free: Iterator[datetime.datetime]) -> None:
+    """Goes on while somebody looks around, and pauses the queue or has Cal.com fail. A program that ended is trouble."""
+    while True:
+        try:
+            keep_going(paper, town, free)
+        except Trouble as trouble:
+            if not all(program.is_running() for program in town.programs):
+                raise
+            paper.say(f"the demo goes on: {trouble}")
+
+
 def play(paper: Paper, keep: bool) -> int:
     """Answers the exit status."""
     with Town() as town:
@@ -132,7 +147,7 @@ def play(paper: Paper, keep: bool) -> int:
             advise(paper, town, keep, outcomes[0].booking)
             staying = keep
             if keep:
-                keep_going(paper, town, free)
+                stay(paper, town, free)
         except Stopped as stop:
             paper.say("\nStopping …")
             return 0 if staying and stop.number == signal.SIGINT else 128 + stop.number

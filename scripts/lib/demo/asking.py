@@ -31,8 +31,8 @@ class Asking:
         return answer.stdout.splitlines()
 
     def redis_hash(self, key: str) -> dict[str, str]:
-        lines = self.redis("HGETALL", key)
-        return dict(zip(lines[::2], lines[1::2]))
+        """As JSON: a value may have several lines, as a booking's calls do."""
+        return json.loads("\n".join(self.redis("--json", "HGETALL", key)))
 
     def calcom(self, method: str, path: str, body: object = None) -> Any:
         request = urllib.request.Request(self.calcom_url + path, method=method, headers={

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from policy import again, sample, texts
 from tollgate import terminal
 from tollgate.link import (
-    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of, script)
+    DONE, FILES, STATUSES, USAGE, WRONG, Link, Parser, Problem, add_author, add_commands, author, count_of, script)
 
 DESCRIPTION = "The policy that decides bookings: a Lua file that returns function(booking, account, terms, now)."
 
@@ -190,17 +190,16 @@ def list_all(link: Link, options: argparse.Namespace) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     name = script("policy")
-    parser = argparse.ArgumentParser(prog=name, description=DESCRIPTION,
-                                     epilog=EXAMPLES.replace("scripts/policy", name) + STATUSES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    parser = Parser(prog=name, description=DESCRIPTION, epilog=EXAMPLES.replace("scripts/policy", name) + STATUSES,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     add = add_commands(parser)
-    add("check", check, "load a policy in Redis without installing it").add_argument("file", metavar="FILE")
+    add("check", check, "load a policy in Redis without installing it").add_argument("file", metavar="FILE").complete = FILES
     command = add("try", try_samples, "decide samples with the real accounts and terms; changes nothing")
-    command.add_argument("file", metavar="FILE")
-    command.add_argument("samples", metavar="SAMPLE.json", nargs="+")
+    command.add_argument("file", metavar="FILE").complete = FILES
+    command.add_argument("samples", metavar="SAMPLE.json", nargs="+").complete = FILES
     for command in (add("diff", diff, "decide the last decided bookings again, and show what would change"),
                     add("install", install, "check a policy, say what would have changed, and put it in force")):
-        command.add_argument("file", metavar="FILE")
+        command.add_argument("file", metavar="FILE").complete = FILES
         command.add_argument("-n", dest="number", metavar="N", type=count_of(1000000), default=1000,
                              help="how many decisions to look back on (1000)")
     add_author(command)

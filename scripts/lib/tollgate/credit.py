@@ -4,11 +4,13 @@ import argparse
 import sys
 from typing import Any, Dict, Iterator, List, Optional
 
-from tollgate import enrol, members, terminal, verify
+from tollgate import enrol, members, period, terminal, verify
 from tollgate.link import (
-    DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of, normalise,
+    DONE, FILES, PAGE, WRONG, Link, Parser, Problem, add_author, add_commands, author, count_of, normalise,
     script)
 from tollgate.members import PURSES
+
+SUMS = {"grant": "granted", "adjust": "adjusted", "capture": "captured", "refund": "refunded"}  # kinds of movement
 
 DESCRIPTION = """The members' accounts. An account is a booker's e-mail in lower case (or what
 TOLLGATE_ACCOUNT_FIELD names). Every change is an entry in the account's ledger."""
@@ -40,9 +42,7 @@ def read_account(link: Link, account: str) -> Dict[str, Any]:
 
 def change(link: Link, options: argparse.Namespace, function: str, *more: Any) -> int:
     account = normalise(options.account)
-    if not (options.amount.isascii() and options.amount.isdigit()) or not options.amount.strip("0"):
-        other = "debit" if function == "grant" else "grant"
-        raise Problem(f"CREDITS must be a whole number from 1 up, not {options.amount!r} (the other way is {other})", USAGE)
+    members.check_amount(options.amount, "debit" if function == "grant" else "grant")
     answer = link.call(function, account, options.amount, options.key, author(options), options.note, *more)
     done = {"account": account, "done": answer[0] == "granted", "new": answer[4] == "new",
             **dict(zip(PURSES, map(int, answer[1:4])))}
@@ -77,19 +77,54 @@ def show(link: Link, options: argparse.Namespace) -> int:
 
 
 def history(link: Link, options: argparse.Namespace) -> int:
-    account = normalise(options.account)
-    entries = link.client.xrevrange(link.key("ledger:" + account), count=options.number)
+    account, within = normalise(options.account), period.given(options)
+    bounds = within.entries() if within else {}
+    entries = link.client.xrevrange(link.key("ledger:" + account), count=options.number, **bounds)
     if not entries:
         read_account(link, account)  # says so when there is no such account
     rows = [{"ms": int(entry_id.split("-")[0]), "id": entry_id, **entry} for entry_id, entry in entries]
+    sums = totals(link, account, within) if within else None
     if options.json:
-        terminal.print_json(rows)
+        terminal.print_json({"account": account, **sums, "entries": rows} if sums else rows)
         return DONE
     terminal.table(("time", "movement", "credits", *PURSES, "booking", "by", "note"),
                    [(terminal.when(row["ms"]), row.get("kind"), row.get("amount"), *(row.get(p) for p in PURSES),
                      row.get("booking") or "-", row.get("by"), row.get("note")) for row in rows],
                    ("credits", *PURSES))
+    if sums:
+        say_totals(sums, len(rows))
     return DONE
+
+
+def totals(link: Link, account: str, within: period.Period) -> Dict[str, Any]:
+    """What the movements of that time come to, however many there are. Spent is what was captured, less what was
+    given back or taken along to another booking: the difference that the ledger's own sums tell."""
+    key, bounds = link.key("ledger:" + account), within.entries()
+    sums: Dict[str, Any] = {"from_ms": within.from_ms, "to_ms": within.to_ms, "movements": 0,
+                            **dict.fromkeys(("granted", "adjusted", "captured", "refunded"), 0)}
+    before = [] if within.from_ms is None else link.client.xrevrange(key, max=f"({within.from_ms}-0", count=1)
+    first = last = before[0][1] if before else {}
+    while True:
+        page = link.client.xrange(key, count=PAGE, **bounds)
+        for _, entry in page:
+            last = entry
+            if entry.get("kind") in SUMS:
+                sums[SUMS[entry["kind"]]] += int(entry.get("amount") or 0)
+        sums["movements"] += len(page)
+        if len(page) < PAGE:
+            break
+        bounds["min"] = "(" + page[-1][0]
+    return {**sums, "spent": int(last.get("spent") or 0) - int(first.get("spent") or 0),
+            "balance_before": int(first.get("balance") or 0), "balance_after": int(last.get("balance") or 0)}
+
+
+def say_totals(sums: Dict[str, Any], shown: int) -> None:
+    since = terminal.when(sums["from_ms"]) if sums["from_ms"] is not None else "the beginning"
+    until = terminal.when(sums["to_ms"]) if sums["to_ms"] is not None else "now"
+    terminal.say(f"From {since} until {until}, {sums['movements']} movements"
+                 + (f", the newest {shown} of them above" if shown < sums["movements"] else "") + ":")
+    terminal.say(f"granted {sums['granted']}, adjusted {terminal.signed(sums['adjusted'])}, captured {sums['captured']}, refunded "
+                 f"{sums['refunded']}; spent {sums['spent']}; balance {sums['balance_before']} → {sums['balance_after']}")
 
 
 # ---- All accounts ----
@@ -172,7 +207,7 @@ def verify_accounts(link: Link, options: argparse.Namespace) -> int:
 # ---- The command line ----
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=script("credit"), description=DESCRIPTION, epilog=STATUSES, allow_abbrev=False)
+    parser = Parser(prog=script("credit"), description=DESCRIPTION)
     add = add_commands(parser)
     many = count_of(1000000)
     for name, act, text in (("grant", grant, "give credit; makes the account when there is none"),
@@ -186,16 +221,17 @@ def build_parser() -> argparse.ArgumentParser:
         if name == "debit":
             one.add_argument("--overdraw", action="store_true", help="let the balance go below 0")
     add("show", show, "balance, held, spent and fields").add_argument("account")
-    one = add("history", history, "the ledger, newest first")
+    one = add("history", history, "the ledger, newest first; of a month, or from … to …, also what it comes to")
     one.add_argument("account")
-    one.add_argument("-n", "--number", type=many, default=50, help="at most so many entries (50)")
+    one.add_argument("-n", "--number", type=many, default=50, help="at most so many entries (50); sums are of all")
+    period.add_options(one)
     one = add("list", list_accounts, "all accounts, sorted")
     one.add_argument("--below", type=int, metavar="N", help="only with a balance below N")
     one.add_argument("--sort", choices=("account", *PURSES), default="balance")
     one.add_argument("--limit", type=many, default=None)
     one = add("import", enrol.import_members, "members out of a CSV or JSON file")
     one.description = enrol.DESCRIPTION
-    one.add_argument("file")
+    one.add_argument("file").complete = FILES
     one.add_argument("--key", default="", help="the same key grants once; default: made from the file's content, and what "
                      "an earlier file granted is warned of")
     one.add_argument("--note", default="import")
@@ -204,10 +240,21 @@ def build_parser() -> argparse.ArgumentParser:
                      "given")
     one.add_argument("--dry-run", action="store_true", help="only look")
     add_author(one)
+    one = add("grant-each", enrol.grant_each, "give each member of a list the same credit; says how many it will be, and asks")
+    one.description = enrol.EACH
+    one.add_argument("file").complete = FILES
+    one.add_argument("amount", metavar="CREDITS", help="a whole number from 1 up")
+    one.add_argument("--key", default="", help="the same key grants each member once, as in dues-2026-11; default: made from "
+                     "the list and the amount")
+    one.add_argument("--note", default="", help="for the ledger")
+    one.add_argument("--known", action="store_true", help="only to members who have an account; the others are named")
+    one.add_argument("--yes", action="store_true", help="do not ask")
+    one.add_argument("--dry-run", action="store_true", help="only look")
+    add_author(one)
     one = add("export", export, "all accounts, as import reads them; a field whose name means something there is in a "
               "column field:NAME")
     one.add_argument("--format", choices=("csv", "json"), default="csv")
-    one.add_argument("-o", "--output", metavar="FILE")
+    one.add_argument("-o", "--output", metavar="FILE").complete = FILES
     one = add("verify", verify_accounts, "replay every ledger against its account and the bookings")
     one.add_argument("account", nargs="?")
     one.add_argument("--book", action="store_true", help="book what was set by hand")

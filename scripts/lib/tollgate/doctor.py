@@ -5,15 +5,13 @@ from typing import Callable, List, Optional, Sequence, Tuple
 
 import redis
 
-from tollgate import doctor_books, doctor_redis, doctor_web, terminal
+from tollgate import doctor_books, doctor_calcom, doctor_ping, doctor_redis, doctor_web, terminal
 from tollgate.findings import FAIL, WARN, Finding
-from tollgate.link import DONE, WRONG, Link, Problem, add_options
+from tollgate.link import DONE, WRONG, Link, Parser, Problem, add_options, count_of, script
 
 DESCRIPTION = """Looks for what is set up wrong, and says what to do about it. It changes nothing. Run it where the programs run
 or with their environment: it reads REDIS_URL, WEBHOOK_SECRET, CALCOM_API_URL, CALCOM_API_KEY and TOLLGATE_… as they
 do, …_FILE included."""
-
-EPILOG = "Exit status: 0 nothing fails, 1 something does, 2 wrong use, 3 Redis cannot be reached."
 
 Check = Callable[[Optional[Link], argparse.Namespace], List[Finding]]
 
@@ -23,10 +21,12 @@ OF_REDIS: Sequence[Tuple[str, Check]] = (
     ("redis", doctor_redis.speed), ("redis", doctor_redis.clock), ("redis", doctor_redis.rights),
     ("library", doctor_redis.library), ("workers", doctor_books.workers), ("queue", doctor_books.queue),
     ("dead", doctor_books.dead), ("books", doctor_books.books), ("drift", doctor_books.drift),
-    ("gate", doctor_books.gate), ("event types", doctor_books.event_types),
+    ("gate", doctor_books.gate), ("budget", doctor_books.budget), ("event types", doctor_books.event_types),
+    ("secrets", doctor_books.secrets),
 )
 OF_THE_WEB: Sequence[Tuple[str, Check]] = (
     ("secret", doctor_web.secret), ("webhook", doctor_web.webhook), ("api", doctor_web.api),
+    ("subscription", doctor_calcom.subscription), ("event types", doctor_calcom.event_types), ("ping", doctor_ping.ping),
 )
 
 
@@ -42,16 +42,19 @@ def examine(link: Optional[Link], options: argparse.Namespace) -> List[Tuple[str
     return found
 
 
-def build() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False)
+def build_parser() -> Parser:
+    parser = Parser(prog=script("doctor"), description=DESCRIPTION)
     add_options(parser)
     parser.add_argument("--url", metavar="URL", help="the webhook's address as Cal.com has it: it is sent signed PINGs")
     parser.add_argument("--offline", action="store_true", help="do not ask Cal.com")
+    parser.add_argument("--await-ping", type=count_of(3600), nargs="?", const=60, metavar="SECONDS",
+                        help="wait until somebody presses \"Ping test\" in Cal.com, and see what ingest makes of it (60)")
+    parser.add_argument("--admin", metavar="HOST:PORT", help="ingest's admin address, for --await-ping (127.0.0.1:9464)")
     return parser
 
 
 def main(arguments: Optional[List[str]]) -> int:
-    options = build().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     link, away = None, None
     try:
         link = Link(options)

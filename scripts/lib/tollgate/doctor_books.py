@@ -1,10 +1,9 @@
 """What scripts/doctor looks at in the books: who works, what waits too long, what does not fit."""
 
 import argparse
-import hashlib
 from typing import Any, Dict, List
 
-from tollgate import places
+from tollgate import gates, picture, places
 from tollgate.findings import FAIL, OK, WARN, Finding, given
 from tollgate.link import Link, script
 
@@ -12,13 +11,6 @@ OLD_S = 60        # a booking is decided within a second as a rule
 LOOKED_AT = 500   # of the newest decisions
 
 AWAY = "docker-compose up -d worker, or systemctl start tollgate-worker@1; its log says why it stopped"
-
-
-MENDED_BY_A_PERSON = {  # of the breaker's causes, see worker/governor.c
-    "credentials": "give the workers a CALCOM_API_KEY that Cal.com takes",
-    "url": "CALCOM_API_URL or CALCOM_API_VERSION is not the API's: mend it",
-    "rights": "the key is another host's, or lacks rights: give the workers one of the host whose bookings these are",
-}
 
 
 def workers(link: Link, _: argparse.Namespace) -> List[Finding]:
@@ -78,13 +70,53 @@ def gate(link: Link, _: argparse.Namespace) -> List[Finding]:
     key, trouble = given("CALCOM_API_KEY")
     if trouble or not key:
         return []  # see api
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    cause, note = link.client.hmget(link.key("gate:" + name), "cause", "note")
-    if cause in MENDED_BY_A_PERSON:
-        return [Finding(FAIL, f"no call to Cal.com goes out ({cause}): {note or ''}", MENDED_BY_A_PERSON[cause])]
+    cause, note = link.client.hmget(link.key("gate:" + gates.name_of(key)), "cause", "note")
+    if cause in gates.MENDED_BY_A_PERSON:
+        return [Finding(FAIL, f"no call to Cal.com goes out ({cause}): {note or ''}", gates.MENDED_BY_A_PERSON[cause])]
     if cause:
         return [Finding(WARN, f"no call to Cal.com goes out for now ({cause}): {note or ''}", "it passes by itself")]
     return [Finding(OK, "calls to Cal.com may go out")]
+
+
+def budget(link: Link, _: argparse.Namespace) -> List[Finding]:
+    key = given("CALCOM_API_KEY")[0]
+    if not key:
+        return []
+    now = places.now_ms(link)
+    found = [row for row in gates.Gates(link).rows(now) if row["gate"] == gates.name_of(key)]
+    if not found or gates.limit_here() == 0:
+        return [Finding(OK, "no limit of calls is set")] if found else []
+    gate = found[0]
+    many = f"{gate['used']} of {gate['limit']} calls to Cal.com were used in the last minute"
+    if gate["throttled_until_ms"]:
+        return [Finding(WARN, f"Cal.com has had enough calls (429), {gate['throttled']} times so far; {many}",
+                        "it passes; if it comes often, lower CALCOM_RATE_LIMIT, and see who else uses the key")]
+    if gate["left"] == 0:
+        return [Finding(WARN, f"{many}: bookings wait for the next",
+                        "raise CALCOM_RATE_LIMIT if Cal.com allows you more; else it works off what waits as fast as Cal.com lets it")]
+    return [Finding(OK, many)]
+
+
+def secrets(link: Link, _: argparse.Namespace) -> List[Finding]:
+    """Whether one that is being changed may be removed; ingest writes down when each was used last."""
+    now = places.now_ms(link)
+    found = []
+    known = gates.secrets(link, now) or []
+    for one in known:
+        name = f"secret {one.place} of WEBHOOK_SECRET ({one.name}…)" if one.place else f"a secret {one.name}…"
+        since = picture.ago(one.used_ms, now)
+        if one.may_go:
+            found.append(Finding(WARN, f"{name} was used last {since}, and others since: it may be removed",
+                                 "take it out of WEBHOOK_SECRET, then restart ingest or send it SIGHUP"))
+        elif one.place is None:
+            if given("WEBHOOK_SECRET")[0] and one.used_ms == max(other.used_ms or 0 for other in known):
+                found.append(Finding(WARN, f"{name} that is not in WEBHOOK_SECRET here was used last, {since}",
+                                     "run the doctor with the environment of ingest"))
+        elif one.used_ms is None:
+            found.append(Finding(OK, f"no webhook came with {name} so far"))
+        else:
+            found.append(Finding(OK, f"{name} was used last {since}"))
+    return found
 
 
 def event_types(link: Link, _: argparse.Namespace) -> List[Finding]:

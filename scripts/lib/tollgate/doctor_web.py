@@ -111,10 +111,10 @@ def webhook(_: Optional[Link], options: argparse.Namespace) -> List[Finding]:
 
 # ---- The API ----
 
-def call(url: str, key: str, path: str, query: str) -> Tuple[int, bytes, str]:
+def call(url: str, key: str, path: str, query: str, version: str = "") -> Tuple[int, bytes, str]:
     if url.endswith("/v1"):  # the key is part of the address there
         return ask(f"{url}{path}?apiKey={urllib.parse.quote(key, safe='')}{query and '&' + query}", {})
-    version = given("CALCOM_API_VERSION")[0] or API_VERSION
+    version = version or given("CALCOM_API_VERSION")[0] or API_VERSION
     return ask(f"{url}{path}{query and '?' + query}", {"Authorization": f"Bearer {key}", "cal-api-version": version})
 
 

@@ -14,6 +14,11 @@ file leaves the field as it is. What export wrote can be imported: fields are se
 --balances each account that is new here is granted its balance and what it held, for instance in an empty Redis; those
 that are known keep what they have."""
 
+EACH = """Gives each member of a list the same credit. The list has one account on a line (empty lines and those that
+begin with # are left out), or is any file that import reads; - is standard input. It says how many it will be and who
+would be a new account, asks, and does it. The same list and amount, or the same --key, grants each member once: what
+was broken off is finished by doing it again."""
+
 LISTED = 20
 
 
@@ -157,3 +162,47 @@ def import_members(link: Link, options: argparse.Namespace) -> int:
     if options.json:
         terminal.print_json(report)
     return WRONG if report["bad"] else DONE
+
+
+def grant_each(link: Link, options: argparse.Namespace) -> int:
+    members.check_amount(options.amount, "debit")
+    if int(options.amount) > members.MOST:
+        raise Problem(f"CREDITS may be {members.MOST} at most", USAGE)
+    if not options.yes and not options.dry_run and (options.file == "-" or not terminal.is_interactive()):
+        raise Problem("nobody is here to say yes: --yes grants without asking, --dry-run only looks", USAGE)
+    file = members.read_list(options.file, int(options.amount), options.key, options.note)
+    known = dict(zip((member.account for member in file.members),
+                     (one for page in _pages(file.members) for one in _are_known(link, page))))
+    new = [member for member in file.members if not known[member.account]]
+    if options.known:
+        bad = [Bad(member.line, f"{member.account} has no account") for member in new]
+        file = file._replace(members=[member for member in file.members if known[member.account]], bad=sorted(file.bad + bad))
+        new = []
+    before = sum(one is True for page in _pages(file.members) for one in _have_key(link, page))
+    report = {"members": len(file.members), "new": len(new), "credits": int(options.amount) * (len(file.members) - before),
+              "key": file.key, "bad": [one._asdict() for one in file.bad], "applied": 0, "granted_before": before}
+    if not options.json:
+        terminal.say(f"{options.amount} credit(s) to each of {len(file.members)} members"
+                     + (f", of whom {before} had them already" if before else "") + f": {report['credits']} in all; key {file.key}")
+        if new:
+            terminal.say(f"{len(new)} would be new accounts: {' '.join(member.account for member in new[:LISTED])}"
+                         + (" …" if len(new) > LISTED else ""))
+        if file.bad:
+            terminal.say(f"{len(file.bad)} cannot be used:")
+            _say_bad(file.bad, file.unit)
+    if not options.dry_run and (options.yes or terminal.confirm("Grant?")):
+        report["granted_before"] = 0  # counted anew: somebody may have been quicker
+        _apply(link, file.members, False, author(options), report)
+        if not options.json:
+            terminal.say(f"{report['applied'] - report['granted_before']} granted, {report['granted_before']} had it already")
+            _say_bad([Bad(**one) for one in report["bad"][len(file.bad):]], file.unit)
+    elif not options.json:
+        terminal.say("nothing was changed")
+    if options.json:
+        terminal.print_json(report)
+    return WRONG if report["bad"] else DONE
+
+
+def _have_key(link: Link, page: Sequence[Member]) -> List[bool]:
+    return [bool(answer) and not isinstance(answer, Exception) for answer in link.bulk([
+        ("HEXISTS", link.key("keys:" + member.account), member.key) for member in page])]

@@ -2,10 +2,11 @@
 0 done, 1 found something wrong, 2 wrong use, 3 cannot reach Redis."""
 
 import argparse
+import difflib
 import getpass
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
@@ -23,6 +24,13 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 PAGE = 1000  # commands per pipeline, names per SCAN
 
 INSTALLED = "tollgate-"  # begins a script's name where `make install` put it
+
+JOINED = "tollgate"  # the script that joins the others
+
+STANDALONE = ("credit", "doctor", "explain", "policy", "queue")  # scripts of their own as well
+
+# For a parser's argument that is a file: what shtab (`make install`) writes into the completion of each shell.
+FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 
 REFUSED = "tollgate: "  # begins what the library itself refuses
 
@@ -71,10 +79,40 @@ def login() -> str:
 # ---- The command line ----
 
 def script(name: str) -> str:
-    """How whoever runs this calls an operator's script: scripts/credit in the repository, tollgate-credit
-    where it is installed."""
-    return (INSTALLED if os.path.basename(sys.argv[0]).startswith(INSTALLED) else "scripts/") + name
+    """How whoever runs this calls an operator's script. In the repository: scripts/credit, or scripts/tollgate
+    credit by who uses that; where it is installed: tollgate-credit, or tollgate credit."""
+    called = os.path.basename(sys.argv[0])
+    if called == JOINED or name not in STANDALONE:
+        return joined(name)
+    return (INSTALLED if called.startswith(INSTALLED) else "scripts/") + name
 
+
+def joined(name: str = "") -> str:
+    """How the script that joins the others is called, with a command of it."""
+    folder, called = os.path.split(sys.argv[0])
+    is_installed = os.path.basename(folder) != "scripts" if called == JOINED else called.startswith(INSTALLED)
+    return ("" if is_installed else "scripts/") + JOINED + (" " + name if name else "")
+
+
+class Parser(argparse.ArgumentParser):
+    """Takes no option by half, names the exit statuses, and knows what a word was probably to be."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        more.setdefault("allow_abbrev", False)
+        more.setdefault("epilog", STATUSES)
+        super().__init__(*args, **more)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            raise argparse.ArgumentError(action, error.message + nearest(str(value), action.choices or ())) from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What somebody who typed this probably meant, as the end of a sentence."""
+    found = difflib.get_close_matches(word, list(known), 1, 0.5)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +142,7 @@ def add_commands(parser: argparse.ArgumentParser) -> Callable[..., argparse.Argu
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, act: Callable[["Link", argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text, epilog=STATUSES, allow_abbrev=False)
+        command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(act=act)
         add_options(command)
         return command
@@ -146,7 +184,7 @@ class Link:
     """One namespace of one Redis. What is no UTF-8 there comes as lone surrogates and goes back as it was.
     redis.ConnectionError and redis.TimeoutError are left to `run`."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, timeout_s: float = 60) -> None:
         self.url = redis_url(options)
         self.namespace = namespace(options)
         # To a socket in the file system redis-py connects without a limit, and knows none.
@@ -156,7 +194,7 @@ class Link:
         try:
             # Newer redis-py sends a command again whose answer was lost: a grant without a key would be done twice.
             self.client = redis.Redis.from_url(self.url, decode_responses=True, encoding_errors="surrogateescape",
-                                               socket_timeout=60, retry=Retry(NoBackoff(), 0), **limits)
+                                               socket_timeout=timeout_s, retry=Retry(NoBackoff(), 0), **limits)
         except ValueError as error:
             raise Problem(f"REDIS_URL cannot be used: {error}", USAGE) from None
         try:
@@ -216,7 +254,8 @@ def explain(error: Exception) -> Problem:
 def run(main: Callable[[Optional[List[str]]], int]) -> None:
     """Runs a script's main and ends the process."""
     terminal.set_up()
-    name = script(os.path.basename(sys.argv[0]).removeprefix(INSTALLED))
+    called = os.path.basename(sys.argv[0])
+    name = joined() if called == JOINED else script(called.removeprefix(INSTALLED))
     try:
         code = main(None)
         sys.stdout.flush()

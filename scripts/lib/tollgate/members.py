@@ -10,6 +10,8 @@ import csv
 import hashlib
 import io
 import json
+import re
+import sys
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from tollgate.link import USAGE, Problem, account_of, normalise
@@ -18,6 +20,7 @@ PURSES = ("balance", "held", "spent")
 MOST = 2**53 - 1
 LITERAL = "field:"
 IMPORT_KEY = "import-"  # begins the keys that are made from a file's content
+EACH_KEY = "each-"  # those that are made from a list and an amount
 
 SPECIAL = {"account", "credits", "key", "note", *PURSES}
 RESERVED = SPECIAL | {"bookings"}  # scripts/credit show
@@ -80,6 +83,52 @@ def csv_lines(rows: Sequence[Dict[str, Any]]) -> Iterator[str]:
 
 
 # ---- In ----
+
+def check_amount(text: str, other: str) -> None:
+    """Raises Problem for what cannot be granted or debited. `other`: what does the opposite."""
+    if not (text.isascii() and text.isdigit()) or not text.strip("0"):
+        raise Problem(f"CREDITS must be a whole number from 1 up, not {text!r} (the other way is {other})", USAGE)
+
+
+def read_list(path: str, credits: int, key: str, note: str) -> File:
+    """A list of accounts, one on a line, empty lines and those that begin with # left out; or any file that import
+    reads, of which only the accounts are taken. `-`: standard input."""
+    try:
+        raw = sys.stdin.buffer.read() if path == "-" else open(path, "rb").read()
+    except OSError as error:
+        raise Problem(f"{path} cannot be read: {error.strerror}", USAGE) from None
+    text = raw.decode("utf-8-sig", "surrogateescape")
+    members: List[Member] = []
+    bad: List[Bad] = []
+    seen: Dict[str, int] = {}
+    if text.lstrip()[:1] in ("[", "{"):
+        unit, rows = "entry", _json_rows(text)
+    elif _has_header(text):
+        unit, rows = "line", _csv_rows(text)
+    else:
+        unit, rows = "line", ((number, Row({"account": line}, {})) for number, line in enumerate(text.splitlines(), 1)
+                              if line.strip() and not line.lstrip().startswith("#"))
+    for line, row in rows:
+        try:
+            if isinstance(row, str):
+                raise ValueError(row)
+            account = normalise(row.special["account"])
+            if account in seen:
+                raise ValueError(f"{account} stands in {unit} {seen[account]} already")
+            seen[account] = line
+            members.append(Member(line, account, credits, key, note, {}, None))
+        except (ValueError, Problem) as error:
+            bad.append(Bad(line, str(error)))
+    # Made from who is granted how much: a comment or the order makes no other list.
+    same = "\n".join([str(credits), *sorted(seen)]).encode("utf-8", "surrogateescape")
+    made = key or EACH_KEY + hashlib.sha256(same).hexdigest()[:16]
+    return File([member._replace(key=made) for member in members], bad, made, unit)
+
+
+def _has_header(text: str) -> bool:
+    titles = [cell.strip().strip('"') for cell in re.split("[,;\t]", text.split("\n", 1)[0])]
+    return "account" in titles or "email" in titles
+
 
 def read(path: str, key: str, note: str) -> File:
     """key and note are for those members that have none of their own; key is "" for the file's. A file that

@@ -6,7 +6,7 @@ import os
 import select
 import sys
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 import redis
 
@@ -15,6 +15,8 @@ from tollgate import terminal
 EVERY_S = 1
 
 PLAIN, HEAD, ALARM = "", "bold", "bold red"
+
+CUT = {"no_wrap": True, "overflow": "ellipsis"}  # what a terminal is too narrow for
 
 
 class Line(NamedTuple):
@@ -99,25 +101,29 @@ def lines(status: Dict[str, Any]) -> Iterator[Line]:
     yield from _dead(status)
 
 
-def show(status: Dict[str, Any]) -> None:
+def print_lines(shown: Iterable[Line], **how: Any) -> None:
     if not sys.stdout.isatty():
-        for line in lines(status):
+        for line in shown:
             terminal.say(line.text)
         return
     from rich import console  # only here: it takes a tenth of a second to load
-    console.Console(highlight=False).print(_drawn(lines(status)))
+    console.Console(highlight=False).print(drawn(shown, **how))
+
+
+def show(status: Dict[str, Any]) -> None:
+    print_lines(lines(status), **CUT)
 
 
 # ---- Watch ----
 
-def _drawn(shown: Iterator[Line]) -> Any:
+def drawn(shown: Iterable[Line], **how: Any) -> Any:
     from rich import text
-    return text.Text("\n", no_wrap=True, overflow="ellipsis").join(
+    return text.Text("\n", **how).join(
         text.Text(terminal.printable(line.text), style=line.style) for line in shown)
 
 
 @contextlib.contextmanager
-def _keys() -> Iterator[Callable[[float], bool]]:
+def keys() -> Iterator[Callable[[float], bool]]:
     """Gives a function that waits so many seconds, or until q is pressed; then it answers true."""
     if not sys.stdin.isatty():
         yield lambda seconds: bool(time.sleep(seconds))
@@ -143,32 +149,34 @@ def _keys() -> Iterator[Callable[[float], bool]]:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
-def _watch_screen(read: Callable[[], Dict[str, Any]]) -> None:
+def _watch_screen(read: Callable[[], Any], draw: Callable[[Any, int], Iterable[Line]]) -> None:
     from rich import live
-    shown: List[Line] = []
-    with _keys() as wait, live.Live(screen=True, auto_refresh=False) as screen:
+    state: Any = None
+    with keys() as wait, live.Live(screen=True, auto_refresh=False) as screen:
         while True:
+            trouble: List[Line] = []
             try:
-                shown = list(lines(read()))
-                trouble = []
+                state = read()
             except redis.RedisError as error:
                 trouble = [Line(ALARM, f"Redis does not answer: {error}"), Line(PLAIN, "What was seen before:")]
-            screen.update(_drawn(iter([Line(PLAIN, "q ends"), *trouble, *shown])), refresh=True)
+            height = screen.console.size.height - 1 - len(trouble)
+            shown = [] if state is None else draw(state, height)
+            screen.update(drawn([Line(PLAIN, "q ends"), *trouble, *shown], **CUT), refresh=True)
             if wait(EVERY_S):
                 return
 
 
-def watch(read: Callable[[], Dict[str, Any]], as_json: bool) -> None:
-    """Shows the state every second, until somebody ends it."""
+def watch(read: Callable[[], Any], as_json: bool, draw: Callable[[Any, int], Iterable[Line]] = lambda state, _: lines(state)) -> None:
+    """Shows the state every second, until somebody ends it. `draw` is told how many lines there are."""
     try:
         if sys.stdout.isatty() and not as_json:
-            _watch_screen(read)
+            _watch_screen(read, draw)
             return
         while True:
             if as_json:
                 print(json.dumps(read()), flush=True)
             else:
-                show(read())
+                print_lines(draw(read(), 1000))
                 print(flush=True)
             time.sleep(EVERY_S)
     except KeyboardInterrupt:

@@ -7,7 +7,7 @@ import sys
 from typing import Any, Dict, List, Optional
 
 from tollgate import picture, places, terminal
-from tollgate.link import (DONE, STATUSES, USAGE, WRONG, Link, Problem, add_author, add_commands, author, count_of,
+from tollgate.link import (DONE, USAGE, WRONG, Link, Parser, Problem, add_author, add_commands, author, count_of,
                            script)
 
 AT_ONCE = 250  # names per call of the library: Redis does nothing else meanwhile
@@ -189,7 +189,7 @@ def note(text: str) -> str:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=script("queue"), description=DESCRIPTION, epilog=STATUSES, allow_abbrev=False)
+    parser = Parser(prog=script("queue"), description=DESCRIPTION)
     command = add_commands(parser)
     one = command("status", status, "how many wait, are in hand, are tried again and are dead, and why")
     one.add_argument("--quick", action="store_true", help="do not look for lists of workers that are gone")

@@ -6,7 +6,7 @@ import json
 from typing import Any, Dict, List, Optional
 
 from tollgate import terminal
-from tollgate.link import DONE, STATUSES, Link, Problem, add_options, script
+from tollgate.link import DONE, Link, Parser, Problem, add_options, script
 
 
 def read(link: Link, name: str) -> Dict[str, Any]:
@@ -43,11 +43,15 @@ def explain(link: Link, options: argparse.Namespace) -> int:
     return DONE
 
 
-def main(arguments: Optional[List[str]]) -> int:
-    parser = argparse.ArgumentParser(
-        prog=script("explain"), description="Everything that Tollgate knows of a booking, as a story with times.",
-        epilog=STATUSES, allow_abbrev=False)
+def build_parser() -> Parser:
+    parser = Parser(prog=script("explain"), description="Everything that Tollgate knows of a booking, as a story with times.")
     add_options(parser)
     parser.add_argument("booking", help="its ID (48213, or 48213:<seat>), or Cal.com's uid")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Optional[List[str]]) -> int:
+    options = build_parser().parse_args(arguments)
+    if "@" in options.booking:
+        raise Problem(f"{options.booking} is no booking; {script('decisions')} --member {options.booking} lists this member's")
     return explain(Link(options), options)
