@@ -117,6 +117,7 @@ def test_an_overview(library):
     library.set_booking(3, queued_ms=now_ms() - 100000)
     library.pause("otto", "lunch")
     library.watch(**GATE)
+    library.audit()
     told = library.ask("overview")
     assert told["queue"]["length"] == 1 and 99 < told["queue"]["oldest_s"] < 110
     assert (told["paused"]["by"], told["paused"]["note"]) == ("otto", "lunch") and told["paused"]["since_ms"] > 10 ** 12
