@@ -44,7 +44,7 @@ static const struct page PAGES[] = {
     { "terms", NULL, NULL, action_terms, false, true },
     { "policy-check", "policy", NULL, action_policy_check, false, false },
     { "policy-try", "policy", NULL, action_policy_try, false, false },
-    { "policy-install", NULL, NULL, action_policy_install, false, true },
+    { "policy-install", "policy", NULL, action_policy_install, false, true },
     { "pause", NULL, NULL, action_pause, false, true },
     { "resume", NULL, NULL, action_resume, false, true },
 };
