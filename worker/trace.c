@@ -17,11 +17,12 @@
 
 #define NS_OF_MS INT64_C(1000000)
 
+#define WORD_SIZE 16 /* of a call or a class */
+
 /* Of a line of a booking's `calls`, see booking.lua. */
 struct call_line {
-    int64_t began_ms, took_ms;
-    char call[16], class[16];
-    int status;
+    int64_t began_ms, took_ms, status;
+    char call[WORD_SIZE], class[WORD_SIZE];
 };
 
 struct span {
@@ -179,11 +180,35 @@ add_child(struct writer *writer, const struct span *span)
     return add_span(writer, span_id, writer->root, span);
 }
 
-static bool
-read_call(const char *line, struct call_line *call)
+/* Goes behind a number and the space after it. NULL: there is none. */
+static const char *
+read_number(const char *at, int64_t *number)
 {
-    return sscanf(line, "%" SCNd64 " %" SCNd64 " %15s %d %15s", &call->began_ms, &call->took_ms,
-                  call->call, &call->status, call->class) == 5;
+    char *end;
+    *number = strtoll(at, &end, 10);
+    return end != at && *end == ' ' ? end + 1 : NULL;
+}
+
+/* The same of a word. */
+static const char *
+read_word(const char *at, char word[WORD_SIZE])
+{
+    size_t length = strcspn(at, " \n");
+    if (length == 0 || length >= WORD_SIZE || at[length] != ' ') {
+        return NULL;
+    }
+    memcpy(word, at, length);
+    word[length] = '\0';
+    return at + length + 1;
+}
+
+static bool
+read_call(const char *at, struct call_line *call)
+{
+    return (at = read_number(at, &call->began_ms)) != NULL &&
+           (at = read_number(at, &call->took_ms)) != NULL &&
+           (at = read_word(at, call->call)) != NULL &&
+           (at = read_number(at, &call->status)) != NULL && read_word(at, call->class) != NULL;
 }
 
 static void
