@@ -98,6 +98,11 @@ static const struct setting SETTINGS[] = {
       "observe: decides and records, but touches neither credit nor Cal.com" },
     { "TOLLGATE_POLICY_FILE", CONFIG_WORKER, TEXT, AT(policy_file), "", 0, 0, NULL,
       "a Lua file that replaces the default policy" },
+    { "OTEL_EXPORTER_OTLP_ENDPOINT", CONFIG_WORKER, TEXT, AT(otlp_endpoint), "", 0, 0, NULL,
+      "where a trace of each booking is sent (OTLP over HTTP), for instance "
+      "http://collector:4318; empty: nowhere" },
+    { "OTEL_EXPORTER_OTLP_HEADERS", CONFIG_WORKER, SECRET, AT(otlp_headers), "", 0, 0, NULL,
+      "headers to send with it, name=value with commas between" },
     { "TOLLGATE_STRICT", BOTH, YES_NO, AT(strict), "no", 0, 0, NULL,
       "yes: stop when Redis is set up so that it can lose what was acknowledged; no: warn" },
     { "TOLLGATE_KEEP_DAYS", BOTH, NUMBER, AT(keep_days), "30", 1, 3650, "days",

@@ -49,6 +49,8 @@ struct config {
     int64_t sweep_interval_s; /* 0: never */
     char *mode;
     char *policy_file;
+    char *otlp_endpoint;
+    char *otlp_headers; /* a secret */
     bool strict;
     int64_t keep_days;
     char *log_format;

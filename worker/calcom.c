@@ -11,7 +11,7 @@
 #include "worker/http_client.h"
 
 #define JSON_DEPTH  32
-#define MAX_HEADERS 5
+#define MAX_HEADERS 6
 #define LIST_BYTES  (8 * 1024 * 1024) /* of a page: a hundred bookings with long notes */
 
 static const char *const CLASS_NAMES[] = {
@@ -39,8 +39,9 @@ struct pending {
     enum calcom_call call;
     char uid[BOOKING_UID_SIZE];
     char seat[BOOKING_UID_SIZE];
-    bool by_seat_route; /* a route that not every API has */
-    calcom_row_cb *row; /* CALCOM_LIST */
+    char traceparent[TRACEPARENT_SIZE]; /* "": none */
+    bool by_seat_route;                 /* a route that not every API has */
+    calcom_row_cb *row;                 /* CALCOM_LIST */
     calcom_done_cb *done;
     void *arg;
 };
@@ -434,6 +435,11 @@ send_written(struct calcom *calcom, struct calcom_written *written, int64_t send
         headers[count++] = calcom->authorization;
         headers[count++] = calcom->version;
     }
+    char trace[sizeof "traceparent: " + TRACEPARENT_SIZE];
+    if (pending->traceparent[0] != '\0') {
+        (void)snprintf(trace, sizeof trace, "traceparent: %s", pending->traceparent);
+        headers[count] = trace;
+    }
     const struct http_request request = {
         .method = written->method,
         .url = written->url,
@@ -475,6 +481,7 @@ calcom_send(struct calcom *calcom, enum calcom_call call, const struct calcom_su
     struct pending pending = { .calcom = calcom, .call = call, .done = done, .arg = arg };
     (void)snprintf(pending.uid, sizeof pending.uid, "%s", subject->uid);
     (void)snprintf(pending.seat, sizeof pending.seat, "%s", subject->seat);
+    (void)snprintf(pending.traceparent, sizeof pending.traceparent, "%s", subject->traceparent);
     pending.by_seat_route = subject->seat[0] != '\0' && calcom->dialect->seat_routes &&
                             !calcom->no_seat_routes &&
                             (call == CALCOM_CONFIRM || call == CALCOM_DECLINE);

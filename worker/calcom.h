@@ -92,6 +92,7 @@ struct calcom_subject {
     const char *seat;        /* Cal.com's ID of the one seat meant; "": the booking */
     const char *reason;      /* told to the booker by decline and cancel */
     int64_t send_by_boot_ms; /* later than this the call does not go out any more; 0: at any time */
+    const char *traceparent; /* sent along; "": none */
 };
 
 /*

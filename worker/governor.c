@@ -417,9 +417,12 @@ governor_on_me(const struct calcom_answer *answer, void *arg)
 static void
 ask_me(struct governor *governor, int64_t send_by_boot_ms)
 {
-    const struct calcom_subject subject = {
-        .id = "", .uid = "", .seat = "", .reason = "", .send_by_boot_ms = send_by_boot_ms
-    };
+    const struct calcom_subject subject = { .id = "",
+                                            .uid = "",
+                                            .seat = "",
+                                            .reason = "",
+                                            .send_by_boot_ms = send_by_boot_ms,
+                                            .traceparent = "" };
     metrics_add(governor->parts.metrics, WORKER_CALL_ME, 1);
     if (!calcom_send(governor->parts.calcom, CALCOM_ME, &subject, governor_on_me, governor)) {
         end_doubt(governor, NULL, UNSURE_MS);

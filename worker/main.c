@@ -20,6 +20,7 @@
 #include "worker/intake.h"
 #include "worker/janitor.h"
 #include "worker/lease.h"
+#include "worker/otlp.h"
 #include "worker/settle.h"
 #include "worker/sweep.h"
 #include "worker/watch.h"
@@ -39,6 +40,7 @@ struct worker {
     struct calcom *calcom;
     struct governor *governor;
     struct lease lease;
+    struct otlp *otlp; /* NULL: traces go nowhere */
     struct settler *settler;
     struct janitor *janitor;
     struct intake *intake;
@@ -55,7 +57,8 @@ find_problem(const struct config *config)
         return "TOLLGATE_ADMIN_LISTEN must be an IP address and a port, as in 127.0.0.1:9465";
     }
     const char *problem = redis_url_problem(config->redis_url);
-    return problem != NULL ? problem : calcom_url_problem(config->calcom_api_url);
+    problem = problem != NULL ? problem : calcom_url_problem(config->calcom_api_url);
+    return problem != NULL ? problem : otlp_problem(config);
 }
 
 /* The policy to bring along: the operator's file, or the default. False with the reason logged. */
@@ -146,10 +149,21 @@ worker_on_due(long delay_ms, void *arg)
 }
 
 static void
-worker_on_drained(void *arg)
+worker_on_flushed(void *arg)
 {
     struct worker *worker = arg;
     loop_stop(worker->loop);
+}
+
+static void
+worker_on_drained(void *arg)
+{
+    struct worker *worker = arg;
+    if (worker->otlp != NULL) {
+        otlp_flush(worker->otlp, worker_on_flushed, worker);
+    } else {
+        loop_stop(worker->loop);
+    }
 }
 
 static void
@@ -179,6 +193,9 @@ worker_on_reload(void *arg)
     }
     calcom_set_key(worker->calcom, fresh.calcom_api_key);
     governor_set_key(worker->governor, fresh.calcom_api_key);
+    if (worker->otlp != NULL && otlp_problem(&fresh) == NULL) {
+        otlp_set_headers(worker->otlp, fresh.otlp_headers);
+    }
     if (!give_policy(worker->store, worker->config.policy_file)) {
         log_error("the policy stays as it is");
     }
@@ -203,6 +220,20 @@ worker_metrics(void *arg)
 {
     struct worker *worker = arg;
     return metrics_render(worker->metrics);
+}
+
+/* False when memory is out. */
+static bool
+make_exporter(struct worker *worker)
+{
+    if (worker->config.otlp_endpoint[0] == '\0') {
+        return true;
+    }
+    const struct otlp_parts parts = { loop_base(worker->loop), &worker->config,
+                                      metrics_shard(worker->metrics, 0), worker->lease.worker };
+    worker->otlp = otlp_new(&parts);
+    store_trace_settled(worker->store);
+    return worker->otlp != NULL;
 }
 
 static bool
@@ -232,10 +263,19 @@ make_parts(struct worker *worker)
         return false;
     }
     lease_init(&worker->lease, &worker->config);
-    const struct settler_parts settler_parts = {
-        base,           worker->store, worker->calcom,          worker->governor,
-        &worker->lease, metrics,       worker->config.fresh_ms, (size_t)worker->config.concurrency
-    };
+    if (!make_exporter(worker)) {
+        return false;
+    }
+    const struct settler_parts settler_parts = { .base = base,
+                                                 .store = worker->store,
+                                                 .calcom = worker->calcom,
+                                                 .governor = worker->governor,
+                                                 .lease = &worker->lease,
+                                                 .metrics = metrics,
+                                                 .otlp = worker->otlp,
+                                                 .ns = worker->config.ns,
+                                                 .fresh_ms = worker->config.fresh_ms,
+                                                 .calls_most = (size_t)worker->config.concurrency };
     worker->settler = settler_new(&settler_parts, &SETTLER_HANDLERS, worker);
     const struct janitor_parts janitor_parts = { base, worker->store, &worker->lease, metrics };
     worker->janitor = janitor_new(&janitor_parts, &JANITOR_HANDLERS, worker);
@@ -302,6 +342,7 @@ worker_release(struct worker *worker)
         sweep_stop(worker->sweep);
     }
     admin_http_free(worker->admin);
+    otlp_free(worker->otlp);
     http_client_free(worker->http);
     store_free(worker->store);
     sweep_free(worker->sweep);

@@ -250,8 +250,14 @@ job_send(struct job *job)
     job->acted = job->acted || job->call != CALCOM_LOOK;
     metrics_add(parts->metrics, WORKER_CALL_LOOK + (size_t)job->call, 1);
     const char *reason = job->goal == GOAL_WITHDRAW ? "The booking was cancelled." : job->reason;
-    const struct calcom_subject subject = { job->id, job->uid, job->seat, reason,
-                                            send_by_boot_ms(job) };
+    char traceparent[TRACEPARENT_SIZE];
+    trace_call_header(&job->trace, job->call, job->call_since_wall_ms, traceparent);
+    const struct calcom_subject subject = { .id = job->id,
+                                            .uid = job->uid,
+                                            .seat = job->seat,
+                                            .reason = reason,
+                                            .send_by_boot_ms = send_by_boot_ms(job),
+                                            .traceparent = traceparent };
     if (!calcom_send(parts->calcom, job->call, &subject, settler_on_answer, job)) {
         (void)snprintf(
             job->detail, sizeof job->detail, "%s",
@@ -353,6 +359,8 @@ settler_take(struct settler *settler, const struct store_job *taken, int64_t ask
     (void)snprintf(job->token, sizeof job->token, "%s", taken->token);
     (void)snprintf(job->account, sizeof job->account, "%s", taken->account);
     (void)snprintf(job->reason, sizeof job->reason, "%s", taken->reason);
+    const struct trace_booking traced = { settler->parts.ns, taken->id, taken->uid };
+    trace_begin(&job->trace, taken->traceparent, &traced, settler->parts.otlp != NULL);
     job->goal = taken->goal;
     job->cost = taken->cost;
     job->attempts = taken->attempts;

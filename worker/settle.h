@@ -21,6 +21,7 @@ struct event_base;
 struct governor;
 struct lease;
 struct metrics_shard;
+struct otlp;
 struct settler;
 struct store;
 struct store_job;
@@ -32,6 +33,8 @@ struct settler_parts {
     struct governor *governor;
     const struct lease *lease;
     struct metrics_shard *metrics;
+    struct otlp *otlp; /* NULL: traces are exported nowhere */
+    const char *ns;    /* TOLLGATE_NAMESPACE */
     int64_t fresh_ms;  /* TOLLGATE_FRESH_MS */
     size_t calls_most; /* TOLLGATE_CONCURRENCY: calls to Cal.com at a time; other bookings wait in
                           hand */

@@ -15,6 +15,7 @@
 #include "worker/calcom.h"
 #include "worker/plan.h"
 #include "worker/settle.h"
+#include "worker/trace.h"
 
 #define TOKEN_SIZE  80
 #define REASON_SIZE 512
@@ -36,6 +37,7 @@ struct job {
     char account[BOOKING_ACCOUNT_SIZE];
     char reason[REASON_SIZE];
     char seat[BOOKING_UID_SIZE];
+    struct trace trace;
     enum booking_goal goal;
     int64_t cost;
     unsigned attempts;

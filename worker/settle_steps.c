@@ -5,7 +5,9 @@
 #include "common/log.h"
 #include "common/store.h"
 #include "worker/governor.h"
+#include "worker/otlp.h"
 #include "worker/settle_internal.h"
+#include "worker/trace.h"
 #include "worker/worker_metrics.h"
 
 /* A call that may go out within this is waited for in hand, so often. */
@@ -193,14 +195,27 @@ settler_on_step(enum store_result result, enum store_step step, const char *deta
     job_resend_in(job, RESEND_MS);
 }
 
+/* What the outcome tells beside itself. */
+static void
+job_note_settled(const struct job *job, const char *state, const struct store_settled *settled)
+{
+    const struct settler_parts *parts = &job->settler->parts;
+    if (settled->latency_ms >= 0) {
+        metrics_observe_us(parts->metrics, WORKER_SETTLE_SECONDS, settled->latency_ms * 1000);
+    }
+    if (settled->traced && job->trace.recorded) {
+        const struct trace_booking booking = { parts->ns, job->id, job->uid };
+        otlp_send(parts->otlp, trace_write(&job->trace, &booking, state, settled));
+    }
+}
+
 static void
 settler_on_settled(enum store_result result, enum store_step step, const char *detail,
                    const struct store_settled *settled, void *arg)
 {
     struct job *job = arg;
-    if (settled != NULL && settled->latency_ms >= 0 && !job->settler->closing) {
-        metrics_observe_us(job->settler->parts.metrics, WORKER_SETTLE_SECONDS,
-                           settled->latency_ms * 1000);
+    if (settled != NULL && !job->settler->closing) {
+        job_note_settled(job, detail, settled);
     }
     settler_on_step(result, step, detail, arg);
 }

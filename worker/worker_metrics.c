@@ -5,6 +5,7 @@
 #include "common/build_info.h"
 
 #define DECISIONS "tollgate_decisions_total"
+#define TRACES    "tollgate_worker_traces_total"
 #define BOOKINGS  "tollgate_worker_bookings_total"
 #define CALLS     "tollgate_worker_calcom_calls_total"
 #define ANSWERS   "tollgate_worker_calcom_answers_total"
@@ -155,6 +156,14 @@ const struct metric WORKER_METRICS[WORKER_METRIC_COUNT] = {
                                 METRIC_LATE_COUNTER },
     [WORKER_DEFER_POLICY] = { DECISIONS, "outcome=\"defer\",class=\"policy\"", NULL,
                               METRIC_LATE_COUNTER },
+    [WORKER_TRACES_EXPORTED] = { TRACES, "result=\"exported\"",
+                                 "Traces of bookings, by what became of them. dropped: there was "
+                                 "no room for it; failed: the collector did not take it.",
+                                 METRIC_COUNTER },
+    [WORKER_TRACES_DROPPED] = { TRACES, "result=\"dropped\"", NULL, METRIC_COUNTER },
+    [WORKER_TRACES_FAILED] = { TRACES, "result=\"failed\"", NULL, METRIC_COUNTER },
+    [WORKER_TRACES_WAITING] = { "tollgate_worker_traces_waiting", NULL,
+                                "Traces that the collector does not have yet.", METRIC_GAUGE },
     [WORKER_CALL_SECONDS] = { "tollgate_worker_calcom_call_seconds", NULL,
                               "How long calls to Cal.com's API took.", METRIC_HISTOGRAM },
     [WORKER_SETTLE_SECONDS] = { "tollgate_worker_settle_seconds", NULL,

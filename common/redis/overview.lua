@@ -72,7 +72,7 @@ local function worker_rows(ns, now)
   return rows
 end
 
--- How long it took from a webhook to the answer; nil where nothing was settled yet.
+-- How long bookings took; nil where nothing was settled yet.
 local function pace(times)
   local count = #times
   if count == 0 then
@@ -82,7 +82,8 @@ local function pace(times)
   return { count = count, p50_ms = times[math.ceil(count * 0.5)], p95_ms = times[math.ceil(count * 0.95)], max_ms = times[count] }
 end
 
--- Answers JSON: the numbers of `watch`, who works, the gates, the counters, and the newest decisions.
+-- Answers JSON: the numbers of `watch`, who works, the gates, the counters, the newest decisions, and of those that
+-- are settled how long it was from the webhook on (settle), and of that with Cal.com (calcom).
 overview = function(keys)
   local ns, now = namespace(keys), now_ms()
   local stats, paused = {}, hash_get(ns .. 'paused')
@@ -90,7 +91,7 @@ overview = function(keys)
     stats[name] = tonumber(value) or 0
   end
   local audited_ms = tonumber(redis.call('HGET', ns .. 'audit', 'done_ms'))
-  local decisions, times = views.newest_decisions(ns, SHOWN, SETTLED)
+  local decisions, times, calcoms = views.newest_decisions(ns, SHOWN, SETTLED)
   local told = {
     now_ms = now, version = VERSION,
     queue = { length = redis.call('LLEN', ns .. 'queue'), oldest_s = queue_age(ns, now) },
@@ -100,7 +101,7 @@ overview = function(keys)
     unbalanced = redis.call('HLEN', ns .. 'unbalanced'), waived = redis.call('ZCARD', ns .. 'waived'),
     audit_age_s = audited_ms and (now - audited_ms) / 1000 or nil,
     workers = worker_rows(ns, now), workers_count = redis.call('ZCARD', ns .. 'workers'),
-    gates = gates.all(ns, now), settle = pace(times), decisions = decisions,
+    gates = gates.all(ns, now), settle = pace(times), calcom = pace(calcoms), decisions = decisions,
   }
   -- Nobody can tell an empty list from an empty table.
   return json.encode(told):sub(1, -2) .. ',"stats":' .. json.object(stats) .. '}'

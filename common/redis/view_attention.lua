@@ -1,5 +1,6 @@
--- What needs a person, as the console lists it: given up bookings (dead), what Cal.com has otherwise (drift), what a
--- host let through against our "no" (waived), and accounts that do not agree with their ledgers (unbalanced).
+-- What needs a person, as the console lists it: given up bookings (dead), those that are tried again (retry), what
+-- Cal.com has otherwise (drift), what a host let through against our "no" (waived), and accounts that do not agree
+-- with their ledgers (unbalanced).
 
 do
 
@@ -80,6 +81,13 @@ function PLACES.dead(ns, range, wanted, now)
   end)
 end
 
+-- at_ms: when it is due.
+function PLACES.retry(ns, range, wanted, now)
+  return of_list(ns, 'retry', range, function(id, ms)
+    return booking_row(ns, id, wanted, { at_ms = ms, why_field = 1 }, now)
+  end)
+end
+
 function PLACES.waived(ns, range, wanted, now)
   return of_list(ns, 'waived', range, function(id, ms)
     return booking_row(ns, id, wanted, { at_ms = ms, why_field = 2 }, now)
@@ -98,12 +106,12 @@ function PLACES.unbalanced(ns, range, wanted)
   end)
 end
 
--- ARGV: place (dead, drift, waived or unbalanced), cursor, how many rows, then what is wanted, name, value, …: text (in
+-- ARGV: place (dead, retry, drift, waived or unbalanced), cursor, how many rows, then what is wanted, name, value, …: text (in
 -- `why`, in any case), account, event_type. What came last is first. Answers also `total`: how many are listed there.
 function views.attention(keys, args)
   local ns, place = namespace(keys), PLACES[args[1]]
   if not place then
-    refuse('the places are dead, drift, waived and unbalanced, not "' .. tostring(args[1]):sub(1, 80) .. '"')
+    refuse('the places are dead, retry, drift, waived and unbalanced, not "' .. tostring(args[1]):sub(1, 80) .. '"')
   end
   local range = { cursor = args[2] or '', count = views.count(args, 3) }
   local wanted = views.wanted(args, 4, { text = true, account = true, event_type = true })

@@ -159,30 +159,41 @@ end
 
 -- ---- Decisions ----
 
--- A decision as a row, and how its booking stands now.
+-- A decision as a row, how its booking stands now, when that was received, and what was asked of Cal.com for it.
 local function decision_row(ns, entry, told)
-  local b = redis.pcall('HMGET', ns .. 'booking:' .. (told.booking or ''), 'state', 'place', 'received_ms', 'settled_ms')
+  local b = redis.pcall('HMGET', ns .. 'booking:' .. (told.booking or ''), 'state', 'place', 'received_ms', 'settled_ms',
+    'calls')
   return {
     entry = entry, at_ms = views.ms_of(entry), booking = told.booking, account = told.account,
     event_type = told.event_type, decision = told.decision, cost = json.number(told.cost), reason = told.reason,
     by = told.by, state = b[1] or nil, place = b[2] ~= 'none' and b[2] or nil, settled_ms = count_of(b[4]),
-  }, count_of(b[3])
+  }, count_of(b[3]), b[5] or ''
+end
+
+-- How long (ms) these calls took together; see `calls` in booking.
+local function calls_took(calls)
+  local sum = 0
+  for took in ('\n' .. calls):gmatch('\n%d+ (%d+) ') do
+    sum = sum + took
+  end
+  return sum
 end
 
 -- The newest decisions; those of them that are settled tell how long that took, {ms, …}: Cal.com's yes or no, and
--- not what was cancelled since.
+-- not what was cancelled since. The third answer: how long Cal.com took of that.
 function views.newest_decisions(ns, shown, settled)
-  local rows, times = {}, {}
+  local rows, times, calcoms = {}, {}, {}
   for _, entry in ipairs(redis.call('XREVRANGE', ns .. 'decisions', '+', '-', 'COUNT', 2 * settled)) do
-    local row, received_ms = decision_row(ns, entry[1], pairs_of(entry[2]))
+    local row, received_ms, calls = decision_row(ns, entry[1], pairs_of(entry[2]))
     if #rows < shown then
       rows[#rows + 1] = row
     end
     if #times < settled and (row.state == 'accepted' or row.state == 'rejected') and row.settled_ms and received_ms then
       times[#times + 1] = math.max(0, row.settled_ms - received_ms)
+      calcoms[#calcoms + 1] = calls_took(calls)
     end
   end
-  return rows, times
+  return rows, times, calcoms
 end
 
 local DECISIONS_BY = { member = 'account', event_type = 'event_type', outcome = 'decision' }

@@ -194,10 +194,8 @@ struct place {
 };
 
 static const struct place PLACES[] = {
-    { "dead", "ZCARD" },
-    { "drift", "HLEN" },
-    { "unbalanced", "HLEN" },
-    { "waived", "ZCARD" },
+    { "dead", "ZCARD" },      { "retry", "ZCARD" },  { "drift", "HLEN" },
+    { "unbalanced", "HLEN" }, { "waived", "ZCARD" },
 };
 
 #define PLACE_COUNT (sizeof PLACES / sizeof PLACES[0])
@@ -242,6 +240,7 @@ show_attention(struct visit *visit)
     struct json_object *context = visit->context;
     const char *place = place_asked(visit)->name;
     build_text(context, "place", place);
+    build_flag(context, "of_retries", strcmp(place, "retry") == 0);
     build_flag(context, "of_accounts", strcmp(place, "unbalanced") == 0);
     build_flag(context, "can_act",
                strcmp(place, "dead") == 0 && build_number_of(context, "can_change") != 0);

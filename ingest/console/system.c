@@ -6,6 +6,7 @@
 
 #include "common/config.h"
 #include "common/redis_check.h"
+#include "common/sha256.h"
 #include "ingest/console/build.h"
 #include "ingest/console/pages.h"
 #include "ingest/spool.h"
@@ -125,6 +126,60 @@ add_versions(struct visit *visit, const struct heard *heard)
     build_set(visit->context, "versions", versions);
 }
 
+/* ---- Webhook secrets ---- */
+
+/* The field under which a secret's last use stands in {ns}:secrets, see common/redis/secrets.lua.
+ */
+#define SECRET_NAME 8
+
+/* When each of the secrets that are set was used last; which one is told by its hash alone. */
+static void
+add_secrets(struct visit *visit)
+{
+    struct json_object *rows = json_object_new_array(),
+                       *uses = build_member(visit->context, "uses");
+    const char *secret = visit->console->config->webhook_secret;
+    for (int number = 1; *secret != '\0'; number++) {
+        char sha[SHA256_HEX_SIZE];
+        size_t length = strcspn(secret, ",");
+        struct json_object *row = json_object_new_object();
+        sha256_hex(secret, length, sha);
+        sha[SECRET_NAME] = '\0';
+        int64_t used_ms = build_number_of(uses, sha);
+        build_number(row, "number", number);
+        build_text(row, "hash", sha);
+        if (used_ms > 0) {
+            build_number(row, "used_ms", used_ms);
+        }
+        (void)json_object_array_add(rows, row);
+        secret += length + (secret[length] == ',');
+    }
+    build_flag(visit->context, "secrets_any", build_count(rows) > 0);
+    build_set(visit->context, "secrets", rows);
+}
+
+/* Name, ms, … */
+static void
+take_uses(struct visit *visit, const struct redis_reply *reply, const void *arg)
+{
+    struct json_object *uses = json_object_new_object();
+    (void)arg;
+    for (size_t i = 0; reply != NULL && i + 1 < redis_reply_count(reply); i += 2) {
+        build_number(uses, redis_reply_text(redis_reply_at(reply, i)),
+                     redis_reply_integer(redis_reply_at(reply, i + 1)));
+    }
+    build_set(visit->context, "uses", uses);
+}
+
+static void
+ask_uses(struct visit *visit)
+{
+    char key[128];
+    (void)snprintf(key, sizeof key, "{%s}:secrets", visit->console->config->ns);
+    struct command command = { .argc = 2, .argv = { "HGETALL", key } };
+    visit_command(visit, &command, take_uses, NULL);
+}
+
 static void
 show_system(struct visit *visit)
 {
@@ -146,6 +201,7 @@ show_system(struct visit *visit)
         build_text(context, "next", build_text_of(log, "next"));
     }
     add_versions(visit, heard);
+    add_secrets(visit);
     page_add_spool(visit);
     page_show(visit);
 }
@@ -192,6 +248,7 @@ page_system(struct visit *visit)
         struct command get = { .argc = 3, .argv = { "CONFIG", "GET", REDIS_CHECK_NAMES[i] } };
         visit_command(visit, &get, take_setting, &REDIS_CHECK_NAMES[i]);
     }
+    ask_uses(visit);
     command_function(&command, visit, "tollgate_overview");
     visit_ask(visit, &command, "overview");
     command_function(&command, visit, "tollgate_system");

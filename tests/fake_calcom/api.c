@@ -307,6 +307,7 @@ call_begin(struct call *call)
         .path = call->path,
         .action = action,
         .booking = booking,
+        .traceparent = call_header(call, "traceparent"),
         .fault = call->fault.name,
         .after = call->fault.after,
         .acts = call_is_act(call) ? call->booking->acts_in_flight : 0,

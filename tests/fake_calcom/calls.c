@@ -17,6 +17,7 @@ struct call_record {
     int64_t end_ms;   /* 0: under way */
     const char *method;
     char *path;
+    char *traceparent; /* NULL: none */
     int64_t booking;
     enum action action;
     int status;
@@ -73,6 +74,7 @@ record_free(void *arg)
     struct call_record *record = arg;
 
     free(record->path);
+    free(record->traceparent);
     free(record);
 }
 
@@ -112,6 +114,7 @@ calls_begin(struct calls *calls, const struct call_facts *facts)
     record->begin_ms = clock_wall_ms();
     record->method = facts->method;
     record->path = xstrdup(facts->path);
+    record->traceparent = facts->traceparent == NULL ? NULL : xstrdup(facts->traceparent);
     record->booking = facts->booking;
     record->action = facts->action;
     record->fault = facts->fault;
@@ -160,6 +163,7 @@ record_json(const struct call_record *record, uint64_t number)
     put_int(entry, "status", record->status);
     put_text(entry, "fault", record->fault);
     put_bool(entry, "after", record->after);
+    put_text(entry, "traceparent", record->traceparent);
     return entry;
 }
 

@@ -34,7 +34,8 @@ void calls_clear(struct calls *calls); /* the log and the numbers; calls under w
 
 struct call_facts {
     const char *method;
-    const char *path; /* with query, without the value of the API key; copied */
+    const char *path;        /* with query, without the value of the API key; copied */
+    const char *traceparent; /* the header, copied; NULL: none */
     enum action action;
     int64_t booking;   /* 0: none, or not known here */
     const char *fault; /* a constant, or NULL */
@@ -50,9 +51,9 @@ uint64_t calls_begin(struct calls *calls, const struct call_facts *facts);
 void calls_end(struct calls *calls, uint64_t number, int status);
 
 /*
- * [{"n","t_ms","end_ms","method","path","booking","action","status","fault","after"}], oldest
- * first, of calls whose number is greater than `since`, and of one booking if `booking` is not 0.
- * end_ms is 0 while a call is under way. The caller's.
+ * [{"n","t_ms","end_ms","method","path","booking","action","status","fault","after",
+ * "traceparent"}], oldest first, of calls whose number is greater than `since`, and of one booking
+ * if `booking` is not 0. end_ms is 0 while a call is under way. The caller's.
  */
 json_object *calls_log(const struct calls *calls, uint64_t since, int64_t booking);
 

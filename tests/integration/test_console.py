@@ -1,5 +1,6 @@
 """The console over HTTP: who gets in, what is refused, and what an operator's forms do. tests/console has the browser."""
 
+import hashlib
 import re
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from typing import Any, Dict, Optional
 import pytest
 import requests
 
-from harness import wait_for
+from harness import sample, sign, wait_for
 from library import Library
 
 TOKEN = "a-token-for-tests"
@@ -296,6 +297,18 @@ def test_bodies_that_are_no_form_are_refused(staff):
     assert answer.status_code == 413
     assert staff.get("grant", allow_redirects=False).headers["Location"] == "overview"
     assert staff.http.put(staff.base + "grant", timeout=5).status_code in (405, 501)
+
+
+def test_which_secret_is_still_used_is_seen(gate):
+    ingest, _ = gate(WEBHOOK_SECRET="the-new-one,the-old-one")
+    person = Staff(ingest.admin)
+    person.sign_in()
+    body = sample("PING")
+    assert requests.post(ingest.url, data=body, headers={"X-Cal-Signature-256": sign(body, "the-old-one")}, timeout=5).status_code == 200
+    cells = wait_for(lambda: (found := re.findall(r"number (\d)</th><td class=\"mono\">(\w{8})</td><td>(never seen|[-0-9]{10})",
+                                                  person.get("system").text)) and found[1][2] != "never seen" and found, what="its use")
+    assert [cell[0] for cell in cells] == ["1", "2"] and cells[0][2] == "never seen"
+    assert [cell[1] for cell in cells] == [hashlib.sha256(text).hexdigest()[:8] for text in (b"the-new-one", b"the-old-one")]
 
 
 # ---- Redis away ----

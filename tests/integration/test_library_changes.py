@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 
 import pytest
 
@@ -194,14 +195,14 @@ def test_what_came_between_two_samples(library):
     library.watch(**GATE)
     told = library.ask("graph", "hour")
     [point] = told["points"]
-    assert told["step_s"] == 60 and point["over_s"] in (60, 61) and abs(point["at_ms"] - now_ms()) < 5000
+    assert told["step_s"] == 60 and 60 <= point["over_s"] < 70 and abs(point["at_ms"] - now_ms()) < 5000
     assert {name: point[name] for name in ("webhooks", "accepted", "rejected", "settled", "dead", "queue", "retry")} == {
         "webhooks": 5, "accepted": 2, "rejected": 1, "settled": 1, "dead": 2, "queue": 0, "retry": 0}
 
 
 def test_one_sample_a_minute_whoever_watches(library):
-    while now_ms() % 60000 > 58000:
-        pass
+    while now_ms() % 60000 > 55000:
+        time.sleep(0.1)
     for _ in range(3):
         library.watch(**GATE)
     assert library.client.xlen(library.key("graph:hour")) == library.client.xlen(library.key("graph:day")) == 1
@@ -215,7 +216,7 @@ def test_a_gauge_is_as_it_was_then(library):
     go_back(library, 5)
     library.watch()
     [point] = library.ask("graph", "hour")["points"]
-    assert (point["queue"], point["oldest_s"], point["webhooks"]) == (1, 7, 0) and point["over_s"] in (300, 301)
+    assert (point["queue"], point["oldest_s"], point["webhooks"]) == (1, 7, 0) and 300 <= point["over_s"] < 310
 
 
 def test_an_hour_and_a_day_are_kept(library):

@@ -277,6 +277,16 @@ def test_diff_looks_back_only_so_far(policy, library, file):
     assert len(told(policy("diff", file, "-n", "3", "--json"), 1)["different"]) == 3
 
 
+def test_diff_leaves_out_what_a_person_decided(policy, library, file):
+    library.credit(balance=10)
+    library.install_answer("error('out of order')")
+    library.record(1)
+    library.take()
+    library.rule("accept", 1)
+    file.write_text(DEFAULT_POLICY)
+    assert told(policy("diff", file, "--json"))["not_comparable"] == {"no policy decided it": 1}
+
+
 def test_diff_counts_what_cannot_be_compared(policy, library, file):
     library.credit(balance=10)
     decide_some(library, 5)

@@ -1,12 +1,17 @@
 """Each alert fires by a real fault of real programs, and ends when it is mended. Prometheus runs faster here than it
 will, see prometheus.py."""
 
+import itertools
+import signal
+import threading
+
 import pytest
 
 import gates
 from harness import SECRET, now_iso, sample, wait_for
 
 ANN = "ann@example.com"
+IDS = itertools.count(1)
 
 
 def requested(id_, **fields):
@@ -111,6 +116,45 @@ def test_bookings_that_wait(make_gate, prometheus):
     gate.fake.config(latencyMs=0)
     for id_ in ids:
         gate.wait_settled(id_)
+    watch.expect()
+
+
+def test_bookings_that_take_long(make_gate, prometheus):
+    gate = make_gate()
+    gate.credit(ANN, balance=30)
+    watch = prometheus(gate)
+    gate.fake.config(latencyMs=8000)
+    ids = book(gate, 5)
+    watch.expect("SettlesSlowly")
+    gate.fake.config(latencyMs=0)
+    for id_ in ids:
+        gate.wait_settled(id_)
+    watch.expect()
+
+
+def test_answers_that_take_long(make_gate, prometheus):
+    gate = make_gate(ingest_env={"TOLLGATE_SPOOL_AFTER_MS": "1000"}, workers=1)
+    watch = prometheus(gate)
+    redis = gate.redis.process
+
+    def post():
+        """While Redis stands still for a moment, but not so long that it counts as away."""
+        redis.send_signal(signal.SIGSTOP)
+        timer = threading.Timer(0.75, redis.send_signal, [signal.SIGCONT])
+        timer.start()
+        assert gate.post(requested(next(IDS))).status_code == 202
+        timer.join()
+        return "TollgateAnswersSlowly" in watch.firing()
+    wait_for(post, 30, "the alert")
+    watch.expect(among={"Dead"})
+
+
+def test_traces_that_nobody_takes(make_gate, prometheus):
+    gate = make_gate(worker_env={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
+    gate.credit(ANN, balance=1)
+    watch = prometheus(gate)
+    book(gate)
+    watch.expect("TracesLost")
     watch.expect()
 
 

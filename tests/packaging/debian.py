@@ -246,7 +246,7 @@ def is_removed(machine):
     assert machine.sh("systemctl list-units --plain --no-legend --state=active 'tollgate-*.service'") == ""
     assert machine.try_sh("pgrep -x 'tollgate-.*'").stdout == ""
     machine.sh("rm /etc/tollgate/webhook-secret /etc/tollgate/calcom-api-key && dpkg --purge tollgate")
-    assert machine.sh("ls -d /etc/tollgate /usr/lib/tollgate /usr/bin/tollgate-* "
+    assert machine.sh("ls -d /etc/tollgate /usr/lib/tollgate /usr/bin/tollgate* "
                       "/etc/systemd/system/multi-user.target.wants/tollgate-* 2>/dev/null || true") == ""
 
 

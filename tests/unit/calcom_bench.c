@@ -81,9 +81,12 @@ void
 bench_send(struct calcom_bench *bench, enum calcom_call call)
 {
     int before = bench->answers;
-    const struct calcom_subject subject = { BENCH_ID, BENCH_UID,
-                                            bench->seat != NULL ? bench->seat : "", BENCH_REASON,
-                                            bench->send_by_boot_ms };
+    const struct calcom_subject subject = { BENCH_ID,
+                                            BENCH_UID,
+                                            bench->seat != NULL ? bench->seat : "",
+                                            BENCH_REASON,
+                                            bench->send_by_boot_ms,
+                                            "" };
     bool sent = calcom_send(bench->calcom, call, &subject, bench_on_done, bench);
     check(sent, "%s was not sent", calcom_call_name(call));
     check(bench->answers == before, "%s was answered from inside", calcom_call_name(call));

@@ -115,7 +115,7 @@ test_calls_that_cannot_be_written(void **state)
         bench_open(&bench, DIALECTS[i]);
         for (size_t j = 0; j < COUNT_OF(CALLS); j++) {
             const char *id = i == 0 ? "none" : "7", *uid = i == 0 ? "uid" : "";
-            const struct calcom_subject subject = { id, uid, "", "reason", 0 };
+            const struct calcom_subject subject = { id, uid, "", "reason", 0, "" };
             assert_false(calcom_send(bench.calcom, CALLS[j], &subject, must_not_run, NULL));
         }
         bench_idle(&bench, 50);
@@ -186,7 +186,7 @@ static void
 test_seats_of_v1(void **state)
 {
     struct calcom_bench bench;
-    const struct calcom_subject subject = { BENCH_ID, BENCH_UID, "seat-1", BENCH_REASON, 0 };
+    const struct calcom_subject subject = { BENCH_ID, BENCH_UID, "seat-1", BENCH_REASON, 0, "" };
     (void)state;
     bench_open(&bench, "v1");
     bench.seat = "seat-1";

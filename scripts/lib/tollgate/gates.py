@@ -36,7 +36,7 @@ def limit_here() -> Optional[int]:
 
 
 class Gates:
-    """To find those whose key is not in the environment one goes through the names of all keys, some at a time."""
+    """The one whose key is in the environment. Where none is, one goes through the names of all keys, some at a time."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -44,9 +44,11 @@ class Gates:
         self.mine = name_of(key) if key else None
         self.names = {self.mine} if self.mine else set()
         self.cursor = 0
-        self.turns = 0
+        self.turns = 1 if self.mine else 0
 
     def look(self, pages: int) -> None:
+        if self.mine:
+            return
         prefix = self.link.key("gate:")
         for _ in range(pages):
             self.cursor, keys = self.link.client.scan(self.cursor, count=PAGE, _type="hash")

@@ -28,12 +28,11 @@ def numbers(state: Dict[str, Any]) -> Iterator[Line]:
 
 
 def speed(told: Dict[str, Any]) -> Iterator[Line]:
-    yield Line(PLAIN, f"time    {told['text']}")
+    yield Line(HEAD if told["slow"] in (None, "nobody") else ALARM, f"time    {told['text'].split(':')[0]}")
     if told["count"]:
-        yield Line(PLAIN, "        half of them: " + ", ".join(
-            f"{text} {spans.seconds(told[name]['p50_ms'])}"
-            for name, text in (("ours", "us"), ("calcom", "Cal.com"), ("held_back", "after failures"), ("delivery", "webhook's way"))
-            if told[name]))
+        yield Line(PLAIN, "        half, 95 in 100: " + "; ".join(
+            f"{text} {spans.seconds(told[name]['p50_ms'])}, {spans.seconds(told[name]['p95_ms'])}"
+            for name, text in (("ours", "us"), ("calcom", "Cal.com"), ("held_back", "its failures"))))
 
 
 def rows(found: List[Dict[str, Any]]) -> Iterator[Line]:
