@@ -38,8 +38,9 @@ def seed(client: Any, bookings: int = BOOKINGS) -> None:
     library.install(DEFAULT_POLICY, "default")
     library.terms(cost=1, **{"cost:1310": 2}, refund_notice_hours=24)
     _members(library)
-    _bookings(library, bookings)
+    _bookings(library, 0, bookings - BATCH)
     _dead(library, bookings)
+    _bookings(library, bookings - BATCH, bookings)  # so that the newest are as most are
     _graph(library)
     client.hset(library.key("drift"), mapping={str(FIRST + 7): "Cal.com says cancelled, the record says accepted"})
 
@@ -106,9 +107,9 @@ def _settle(library: Library, jobs: List[Any], outcome: str = "", note: str = ""
         pipe.execute()
 
 
-def _bookings(library: Library, count: int) -> None:
-    for first in range(0, count, BATCH):
-        _record(library, [_event(number) for number in range(first, min(first + BATCH, count))])
+def _bookings(library: Library, first: int, end: int) -> None:
+    for at in range(first, end, BATCH):
+        _record(library, [_event(number) for number in range(at, min(at + BATCH, end))])
         jobs = _take(library)
         while jobs:
             _settle(library, jobs)
