@@ -90,8 +90,8 @@ admin_bind(struct admin_http *admin, struct event_base *base, const char *addres
                   log_s("reason", reason));
         return false;
     }
-    /* Connections inherit it. evhttp writes a large answer in parts, and the second one would wait for
-     * the client's delayed ACK: 40 ms. */
+    /* Connections inherit it. evhttp writes a large answer in parts, and the second one would wait
+     * for the client's delayed ACK: 40 ms. */
     static const int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     listen_bound_address(fd, bound);
