@@ -37,7 +37,7 @@ struct ingest {
     struct admin_http *admin;
     struct spool *spool;
     struct drainer *drainer;
-    struct console *console; /* NULL: TOLLGATE_CONSOLE=off */
+    struct console *console;  /* NULL: TOLLGATE_CONSOLE=off */
     struct secret_uses *uses; /* of webhook secrets */
     struct http_server **servers;
     size_t server_count;

@@ -13,7 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 import browser as browsers  # noqa: E402
 import club as clubs  # noqa: E402
 import harness  # noqa: E402
+import tally  # noqa: E402
 from library import Library  # noqa: E402
+
+pytest_unconfigure = tally.pytest_unconfigure
 
 CONSOLE = {"TOLLGATE_CONSOLE": "on", "TOLLGATE_CONSOLE_TOKEN": browsers.TOKEN}
 
