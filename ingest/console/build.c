@@ -4,6 +4,7 @@
 #include <json-c/json.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 struct json_object *
 build_member(struct json_object *object, const char *name)
@@ -80,6 +81,13 @@ build_pair(struct json_object *rows, const char *name, const char *value)
     (void)json_object_array_add(rows, row);
 }
 
+static int
+by_name(const void *a, const void *b)
+{
+    struct json_object *const *one = a, *const *other = b;
+    return strcmp(build_text_of(*one, "name"), build_text_of(*other, "name"));
+}
+
 struct json_object *
 build_pairs(struct json_object *object)
 {
@@ -89,6 +97,7 @@ build_pairs(struct json_object *object)
             const char *text = json_object_get_string(value);
             build_pair(rows, name, text != NULL ? text : "");
         }
+        json_object_array_sort(rows, by_name);
     }
     return rows;
 }

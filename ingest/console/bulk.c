@@ -28,7 +28,7 @@ struct bulk {
 };
 
 struct act {
-    const char *name;
+    const char *name, *title;
     const char *function;
     const char *verdict;    /* of tollgate_rule; NULL: another function */
     const char *done;       /* what it answers for a booking that it did it to */
@@ -38,13 +38,13 @@ struct act {
 };
 
 static const struct act ACTS[] = {
-    { "requeue", "tollgate_requeue", NULL, "requeued", "Try", "again?", NULL, false },
-    { "discard", "tollgate_discard", NULL, "discarded", "Discard", "for good?",
+    { "requeue", "Requeue", "tollgate_requeue", NULL, "requeued", "Try", "again?", NULL, false },
+    { "discard", "Discard", "tollgate_discard", NULL, "discarded", "Discard", "for good?",
       "Nothing more is done about them, what they hold goes back, and Cal.com is not asked.",
       true },
-    { "accept", "tollgate_rule", "accept", "accepted", "Accept", "by hand?",
+    { "accept", "Accept", "tollgate_rule", "accept", "accepted", "Accept", "by hand?",
       "Each is charged as it would have been, and confirmed in Cal.com.", false },
-    { "reject", "tollgate_rule", "reject", "rejected", "Reject", "by hand?",
+    { "reject", "Reject", "tollgate_rule", "reject", "rejected", "Reject", "by hand?",
       "What they hold goes back, and they are declined in Cal.com.", true },
 };
 
@@ -197,10 +197,10 @@ ask(struct visit *visit)
                    bulk->count == 1 ? "" : "s", bulk->act->how);
     (void)snprintf(back, sizeof back, "%s", back_of(visit));
     page_confirm(visit, &(const struct confirm){
-                            .title = bulk->act->name,
+                            .title = bulk->act->title,
                             .text = text,
                             .warning = bulk->act->warning,
-                            .button = "Yes",
+                            .button = bulk->act->title,
                             .back = back,
                             .danger = bulk->act->danger,
                         });

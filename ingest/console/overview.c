@@ -135,11 +135,25 @@ describe_audit(struct json_object *context)
     }
 }
 
+/* Why nobody calls Cal.com, as the breaker of a gate has it. */
+static void
+describe_shut(struct json_object *context)
+{
+    struct json_object *gates = build_member(context, "gates");
+    for (size_t i = 0; i < build_count(gates); i++) {
+        struct json_object *gate = json_object_array_get_idx(gates, i);
+        if (*build_text_of(gate, "cause") != '\0') {
+            build_text(context, "shut", build_text_of(gate, "breaker_text"));
+        }
+    }
+}
+
 static bool
 is_well(struct json_object *context)
 {
-    return build_number_of(context, "dead") == 0 && build_number_of(context, "drift") == 0 &&
-           build_number_of(context, "unbalanced") == 0 && build_member(context, "paused") == NULL &&
+    return build_member(context, "shut") == NULL && build_number_of(context, "dead") == 0 &&
+           build_number_of(context, "drift") == 0 && build_number_of(context, "unbalanced") == 0 &&
+           build_member(context, "paused") == NULL &&
            build_number_of(context, "workers_count") > 0 &&
            build_number_of(build_member(context, "spool"), "entries") == 0;
 }
@@ -162,8 +176,10 @@ describe(struct visit *visit)
     add_rates(visit);
     describe_each(build_member(visit->context, "workers"), describe_worker);
     describe_each(build_member(visit->context, "gates"), describe_gate);
+    describe_shut(visit->context);
     describe_audit(visit->context);
     build_flag(visit->context, "well", is_well(visit->context));
+    build_text(visit->context, "version", TOLLGATE_VERSION); /* the answer has the library's */
 }
 
 static void

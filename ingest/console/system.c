@@ -87,6 +87,22 @@ judge_numbers(struct visit *visit, struct json_object *checks)
     }
 }
 
+/* Bytes as people read them. */
+static void
+shorten_memory(struct json_object *redis)
+{
+    static const char *const SIZES[] = { "used_memory", "used_memory_dataset", "used_memory_peak",
+                                         "maxmemory" };
+    for (size_t i = 0; i < sizeof SIZES / sizeof SIZES[0]; i++) {
+        char text[BUILD_BYTES_SIZE];
+        int64_t bytes = build_number_of(redis, SIZES[i]);
+        if (bytes > 0) {
+            build_bytes(bytes, text);
+            build_text(redis, SIZES[i], text);
+        }
+    }
+}
+
 static void
 add_setting(const char *name, const char *value, const char *help, void *arg)
 {
@@ -177,6 +193,7 @@ show_system(struct visit *visit)
     config_each(visit->console->config, CONFIG_INGEST, add_setting, settings);
     build_set(context, "checks", checks);
     build_set(context, "settings", settings);
+    shorten_memory(build_member(system, "redis"));
     build_set(context, "redis_rows", build_pairs(build_member(system, "redis")));
     build_set(context, "key_rows", build_pairs(build_member(system, "keys")));
     build_set(context, "changes", json_object_get(build_member(log, "rows")));

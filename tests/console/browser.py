@@ -166,12 +166,16 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
             "features": [{"name": "prefers-color-scheme", "value": scheme}]})
 
+    @staticmethod
+    def folder() -> Path:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        return SHOTS
+
     def shot(self, name: str, width: int = DESKTOP[0]) -> None:
         """The whole page into build/console."""
-        SHOTS.mkdir(parents=True, exist_ok=True)
         height = self.driver.execute_script("return document.documentElement.scrollHeight")
         self.size(width, min(max(height, 400), 3000))
-        self.driver.save_screenshot(str(SHOTS / f"{name}.png"))
+        self.driver.save_screenshot(str(self.folder() / f"{name}.png"))
         self.size(*(DESKTOP if width >= 600 else PHONE))
 
     def overflows(self) -> int:

@@ -6,6 +6,7 @@ for a day: bookings expire, and "3 days ago" is to be true.
 
 import hashlib
 import itertools
+import math
 import shutil
 import time
 from pathlib import Path
@@ -37,9 +38,32 @@ def seed(client: Any, bookings: int = BOOKINGS) -> None:
     library.install(DEFAULT_POLICY, "default")
     library.terms(cost=1, **{"cost:1310": 2}, refund_notice_hours=24)
     _members(library)
-    _bookings(library, bookings)
+    _bookings(library, 0, bookings - BATCH)
     _dead(library, bookings)
+    _bookings(library, bookings - BATCH, bookings)  # so that the newest are as most are
+    _graph(library)
     client.hset(library.key("drift"), mapping={str(FIRST + 7): "Cal.com says cancelled, the record says accepted"})
+
+
+def _graph(library: Library) -> None:
+    """A day and an hour as if bookings had come all the time; what was sampled while they were made is no such thing."""
+    client, now = library.client, now_ms()
+    stats = {name: int(value) for name, value in client.hgetall(library.key("stats")).items() if value.isdigit()}
+    client.delete(library.key("graph:hour"), library.key("graph:day"))
+    for span, step, kept in (("hour", 60000, 60), ("day", 900000, 96)):
+        # Backwards: the newest sample has the counters as they are.
+        counted = {"webhooks": stats["recorded:requested"], "accepted": stats["decided:accept"], "rejected": stats["decided:reject"],
+                   "settled": sum(count for name, count in stats.items() if name.startswith("settled:")), "dead": stats["dead"]}
+        samples = []
+        for i in range(kept):
+            gauges = {"queue": (i * 7) % 11 // 3 + (4 if 20 < i < 26 else 0), "retry": i % 13 // 6, "oldest_s": i % 4}
+            samples.append((now - i * step - 1000, {**counted, **gauges}))
+            webhooks = int((6 + 5 * math.sin(i / 6) + i % 3) * step / 60000)
+            for name, less in (("webhooks", webhooks), ("accepted", webhooks - webhooks // 9), ("rejected", webhooks // 9),
+                               ("settled", webhooks), ("dead", int(i % 29 == 28))):
+                counted[name] -= less
+        for at_ms, sample in reversed(samples):
+            client.xadd(library.key(f"graph:{span}"), sample, id=f"{at_ms}-0")
 
 
 def _members(library: Library) -> None:
@@ -83,9 +107,9 @@ def _settle(library: Library, jobs: List[Any], outcome: str = "", note: str = ""
         pipe.execute()
 
 
-def _bookings(library: Library, count: int) -> None:
-    for first in range(0, count, BATCH):
-        _record(library, [_event(number) for number in range(first, min(first + BATCH, count))])
+def _bookings(library: Library, first: int, end: int) -> None:
+    for at in range(first, end, BATCH):
+        _record(library, [_event(number) for number in range(at, min(at + BATCH, end))])
         jobs = _take(library)
         while jobs:
             _settle(library, jobs)
