@@ -41,6 +41,7 @@ def seed(client: Any, bookings: int = BOOKINGS) -> None:
     _bookings(library, 0, bookings - BATCH)
     _dead(library, bookings)
     _bookings(library, bookings - BATCH, bookings)  # so that the newest are as most are
+    library.leave("seeder")
     _graph(library)
     client.hset(library.key("drift"), mapping={str(FIRST + 7): "Cal.com says cancelled, the record says accepted"})
 
@@ -52,8 +53,9 @@ def _graph(library: Library) -> None:
     client.delete(library.key("graph:hour"), library.key("graph:day"))
     for span, step, kept in (("hour", 60000, 60), ("day", 900000, 96)):
         # Backwards: the newest sample has the counters as they are.
-        counted = {"webhooks": stats["recorded:requested"], "accepted": stats["decided:accept"], "rejected": stats["decided:reject"],
-                   "settled": sum(count for name, count in stats.items() if name.startswith("settled:")), "dead": stats["dead"]}
+        counted = {"webhooks": stats["recorded:requested"], "accepted": stats["decided:accept"],
+                   "rejected": stats.get("decided:reject", 0), "dead": stats["dead"],
+                   "settled": sum(count for name, count in stats.items() if name.startswith("settled:"))}
         samples = []
         for i in range(kept):
             gauges = {"queue": (i * 7) % 11 // 3 + (4 if 20 < i < 26 else 0), "retry": i % 13 // 6, "oldest_s": i % 4}
@@ -127,7 +129,6 @@ def _dead(library: Library, first: int) -> None:
                       for number in range(first + half, first + DEAD)])
     for job in _take(library):
         library.retry(job, why=GIVEN_UP, calls=f"{now_ms()} 10000 confirm 502 transient Bad Gateway")
-    library.leave("seeder")
 
 
 def _stamp() -> str:
