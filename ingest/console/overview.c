@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/config.h"
 #include "common/metrics.h"
 #include "ingest/console/build.h"
@@ -67,20 +68,54 @@ add_ack(struct visit *visit)
 
 /* ---- What Redis tells, in words ---- */
 
-/* Per second, over the newest step that was sampled. */
-static void
-add_rates(struct visit *visit)
+static struct rates_sample
+counters(struct json_object *stats)
 {
-    struct json_object *hour = build_member(visit->context, "hour");
-    struct json_object *points = build_member(hour, "points"), *rates = json_object_new_object();
+    static const char RECORDED[] = "recorded:";
+    struct rates_sample now = { .mono_ms = clock_mono_ms() };
+    now.decisions =
+        build_number_of(stats, "decided:accept") + build_number_of(stats, "decided:reject");
+    if (json_object_is_type(stats, json_type_object)) {
+        json_object_object_foreach(stats, name, value) {
+            if (strncmp(name, RECORDED, sizeof RECORDED - 1) == 0) {
+                now.webhooks += json_object_get_int64(value);
+            }
+        }
+    }
+    return now;
+}
+
+/* Over the newest step that was sampled: nobody looked in the last half minute. */
+static void
+rates_of_graph(struct json_object *hour, double *webhooks, double *decisions)
+{
+    struct json_object *points = build_member(hour, "points");
     size_t count = build_count(points);
     double step_s = (double)build_number_of(hour, "step_s");
     struct json_object *last = count > 0 ? json_object_array_get_idx(points, count - 1) : NULL;
-    double webhooks = (double)build_number_of(last, "webhooks");
-    double decisions =
-        (double)(build_number_of(last, "accepted") + build_number_of(last, "rejected"));
-    build_print(rates, "webhooks", "%.1f", step_s > 0 ? webhooks / step_s : 0);
-    build_print(rates, "decisions", "%.1f", step_s > 0 ? decisions / step_s : 0);
+    if (step_s > 0) {
+        *webhooks = (double)build_number_of(last, "webhooks") / step_s;
+        *decisions =
+            (double)(build_number_of(last, "accepted") + build_number_of(last, "rejected")) /
+            step_s;
+    }
+}
+
+static void
+add_rates(struct visit *visit)
+{
+    struct json_object *rates = json_object_new_object();
+    struct rates *seen = &visit->console->rates;
+    struct rates_sample now = counters(build_member(visit->context, "stats"));
+    double webhooks = 0, decisions = 0;
+    if (build_member(visit->context, "stats") != NULL) { /* else Redis did not answer */
+        rates_add(seen, &now);
+    }
+    if (!rates_per_s(seen, &now, &webhooks, &decisions)) {
+        rates_of_graph(build_member(visit->context, "hour"), &webhooks, &decisions);
+    }
+    build_print(rates, "webhooks", "%.1f", webhooks);
+    build_print(rates, "decisions", "%.1f", decisions);
     build_set(visit->context, "rates", rates);
 }
 

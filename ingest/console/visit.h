@@ -17,6 +17,7 @@
 
 #include "common/redis_link.h"
 #include "common/sha256.h"
+#include "ingest/console/rates.h"
 
 struct console;
 struct evhttp_request;
@@ -35,6 +36,7 @@ struct console {
     struct redis_link *link;
     char queue_key[80];                 /* what every function of the library is given */
     struct password_checker *passwords; /* NULL: there is a token */
+    struct rates rates;                 /* what the overview showed of late */
     struct visit *visits;               /* those under way */
 };
 

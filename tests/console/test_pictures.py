@@ -12,12 +12,12 @@ def picture(console, name, width, height):
 
 
 def test_an_overview_of_a_busy_minute(console, club):
-    booked = [club.fake.book(email=member(200 + i))["id"] for i in range(60)]
-    for id_ in booked:
-        club.wait_settled(id_)
     console.open("overview")
     wait_for(lambda: console.text("live") == "Live", what="live numbers")
-    assert console.text("calcom") and console.text("webhooks-rate") != "0.0"
+    for id_ in [club.fake.book(email=member(200 + i))["id"] for i in range(60)]:
+        club.wait_settled(id_)
+    wait_for(lambda: console.text("webhooks-rate") != "0.0" and console.text("decisions-rate") != "0.0", what="rates")
+    assert console.text("calcom")
     picture(console, "overview", DESKTOP[0], 1000)
 
 

@@ -14,6 +14,7 @@
 #include "ingest/console/origin.h"
 #include "ingest/console/params.h"
 #include "ingest/console/password.h"
+#include "ingest/console/rates.h"
 #include "tests/unit/unit.h"
 
 #define DAY_MS 86400000
@@ -238,6 +239,38 @@ test_passwords(void **state)
     free(data);
 }
 
+static void
+test_rates(void **state)
+{
+    (void)state;
+    struct rates rates = { 0 };
+    double webhooks = -1, decisions = -1;
+    struct rates_sample now = { 1000, 500, 400 };
+    assert_false(rates_per_s(&rates, &now, &webhooks, &decisions));
+    rates_add(&rates, &now);
+    assert_false(rates_per_s(&rates, &now, &webhooks, &decisions));
+    now = (struct rates_sample){ 5000, 540, 408 };
+    assert_true(rates_per_s(&rates, &now, &webhooks, &decisions));
+    assert_true(webhooks == 10 && decisions == 2);
+    now = (struct rates_sample){ 6000, 0, 0 }; /* somebody deleted the counters */
+    assert_true(rates_per_s(&rates, &now, &webhooks, &decisions));
+    assert_true(webhooks == 0 && decisions == 0);
+    /* Asked ten times a second for two minutes: the window is half a minute all the time. */
+    for (int64_t at = 6000; at <= 120000; at += 100) {
+        now = (struct rates_sample){ at, at / 10, at / 20 };
+        rates_add(&rates, &now);
+        assert_true(rates.count <= RATES_KEPT);
+        assert_true(now.mono_ms - rates.samples[0].mono_ms <= RATES_WINDOW_MS);
+    }
+    assert_true(now.mono_ms - rates.samples[0].mono_ms > RATES_WINDOW_MS - 5000);
+    assert_true(rates_per_s(&rates, &now, &webhooks, &decisions));
+    assert_true(webhooks == 100 && decisions == 50);
+    now.mono_ms += 10 * RATES_WINDOW_MS; /* nobody looked for long */
+    assert_false(rates_per_s(&rates, &now, &webhooks, &decisions));
+    rates_add(&rates, &now);
+    assert_int_equal(rates.count, 1);
+}
+
 int
 main(void)
 {
@@ -246,7 +279,7 @@ main(void)
         cmocka_unit_test(test_days),      cmocka_unit_test(test_origins),
         cmocka_unit_test(test_spans),     cmocka_unit_test(test_dressing),
         cmocka_unit_test(test_charts),    cmocka_unit_test(test_differences),
-        cmocka_unit_test(test_passwords),
+        cmocka_unit_test(test_passwords), cmocka_unit_test(test_rates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
