@@ -44,13 +44,21 @@ local function is_repeated(ns, account, key, use)
   return before and true or false
 end
 
-local function note_change(ns, account, change, is_moved)
-  local words = {}
+-- Puts on record what the call changes, if it does. before: the account as it was, nil: there was none.
+local function note_change(ns, account, before, change, is_moved)
+  local words, set = {}, {}
   if is_moved then
     words[1] = (change.amount > 0 and 'granted ' or 'debited ') .. integer(math.abs(change.amount))
   end
-  if change.fields then
-    words[#words + 1] = 'set ' .. table.concat(change.fields, ', ')
+  for _, field in ipairs(change.fields or {}) do
+    if not before or before[field.name] ~= field.value then
+      set[#set + 1] = field.name
+    end
+  end
+  if set[1] then
+    words[#words + 1] = 'set ' .. table.concat(set, ', ')
+  elseif not words[1] then
+    return
   end
   changes.note(ns, { by = change.by, what = table.concat(words, '; '), about = account, note = change.note })
 end
@@ -71,9 +79,7 @@ local function book_change(ns, account, change)
     refuse('the balance of ' .. account .. ' is ' .. integer(purses.balance) .. ', less than ' .. integer(-change.amount))
   end
   local is_moved = change.amount ~= 0 and not repeated
-  if is_moved or change.fields then
-    note_change(ns, account, change, is_moved)
-  end
+  note_change(ns, account, purses, change, is_moved)
   if is_moved then
     local entry
     purses, entry = credit.move(ns, account, purses, change.kind, change.amount,
@@ -116,12 +122,12 @@ local function debit(keys, args)
     note = args[5] or '', must_exist = true, may_overdraw = args[6] == '1' })
 end
 
--- Fields and values of the operator's own, from args[first] on. Answers the fields' names; nil where there are none.
+-- Fields and values of the operator's own, from args[first] on. Answers {{name, value}, …}.
 local function check_fields(args, first)
   if #args - first + 1 > 2 * MOST_FIELDS then
     refuse('at most ' .. MOST_FIELDS .. ' fields can be set at once, not ' .. math.ceil((#args - first + 1) / 2))
   end
-  local bytes, names = 0, {}
+  local bytes, fields = 0, {}
   for i = first, #args, 2 do
     if IS_PURSE[args[i]] or args[i] == '' then
       refuse('"' .. args[i] .. '" is no field that can be set; balance, held and spent change by movements')
@@ -129,12 +135,12 @@ local function check_fields(args, first)
       refuse('the field "' .. args[i]:sub(1, 80) .. '" has no value')
     end
     bytes = bytes + #args[i] + #args[i + 1]
-    names[#names + 1] = args[i]
+    fields[#fields + 1] = { name = args[i], value = args[i + 1] }
   end
   if bytes > MOST_FIELD_BYTES then
     refuse('the fields have ' .. bytes .. ' bytes; at most ' .. MOST_FIELD_BYTES .. ' can be set at once')
   end
-  return names[1] and names
+  return fields
 end
 
 -- ARGV: account, amount (0: nothing), key, by, note, then field, value, … of the operator's own.

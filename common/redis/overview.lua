@@ -25,17 +25,9 @@ local DECISIONS = {
   'decided:reject:observe', 'decided:defer:policy',
 }
 
-local function count_decisions(ns)
-  local counts = redis.call('HMGET', ns .. 'stats', unpack(DECISIONS))
-  for i = 1, #DECISIONS do
-    counts[i] = tonumber(counts[i] or 0)
-  end
-  return counts
-end
-
 -- ARGV: option, value, … (see gate.load). Goes on with the audit, and takes samples for the graph.
 -- Answers {gate (see gate.view), {number, …}, {account, what is wrong with it, …: what is news of that}, {count of
--- DECISIONS, …}}. The numbers are in the order of enum store_overview in common/store.h.
+-- DECISIONS as a text or nil, …}}. The numbers are in the order of enum store_overview in common/store.h.
 local function watch(keys, args)
   local ns, now = namespace(keys), now_ms()
   local g = gate.load(ns, pairs_of(args), now)
@@ -49,7 +41,7 @@ local function watch(keys, args)
     redis.call('HLEN', ns .. 'unbalanced'), audited_ms and (now - audited_ms) / 1000 or -1,
   }
   graph.sample(ns, now, { queue = numbers[1], oldest_s = numbers[2], retry = numbers[4] })
-  return { gate.view(g), numbers, news, count_decisions(ns) }
+  return { gate.view(g), numbers, news, redis.call('HMGET', ns .. 'stats', unpack(DECISIONS)) }
 end
 
 -- ---- For the console ----

@@ -246,7 +246,7 @@ class Library:
     def watch(self, **gate: Any) -> Watched:
         flat = [part for pair in gate.items() for part in pair]
         gate_view, numbers, news, counts = self.call("watch", *flat)
-        decisions = {name: count for name, count in zip(DECISIONS, counts) if count > 0}
+        decisions = {name: int(count) for name, count in zip(DECISIONS, counts) if count}
         assert len(counts) == len(DECISIONS)
         return Watched(gate_view, *numbers, dict(zip(news[::2], news[1::2])), decisions)
 
