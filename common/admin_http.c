@@ -32,16 +32,32 @@ reply_text(struct evhttp_request *request, int status, const char *type, const c
         (void)evbuffer_add(body, text, strlen(text));
         (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
     }
-    evhttp_send_reply(request, status, NULL, body);
+    /* To HEAD evhttp would send the body too. */
+    bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+    evhttp_send_reply(request, status, NULL, head ? NULL : body);
     if (body != NULL) {
         evbuffer_free(body);
     }
+}
+
+/* Forms are for what admin_http_serve added. */
+static bool
+is_refused(struct evhttp_request *request)
+{
+    bool refused = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
+    if (refused) {
+        reply_text(request, 405, "text/plain", "GET or HEAD only\n");
+    }
+    return refused;
 }
 
 static void
 admin_on_healthz(struct evhttp_request *request, void *arg)
 {
     (void)arg;
+    if (is_refused(request)) {
+        return;
+    }
     reply_text(request, 200, "text/plain", "ok\n");
 }
 
@@ -49,6 +65,9 @@ static void
 admin_on_readyz(struct evhttp_request *request, void *arg)
 {
     struct admin_http *admin = arg;
+    if (is_refused(request)) {
+        return;
+    }
     const char *why = admin->handlers.why_not_ready(admin->arg);
     if (why != NULL) {
         reply_text(request, 503, "text/plain", why);
@@ -63,6 +82,9 @@ static void
 admin_on_metrics(struct evhttp_request *request, void *arg)
 {
     struct admin_http *admin = arg;
+    if (is_refused(request)) {
+        return;
+    }
     char *text = admin->handlers.metrics(admin->arg);
     if (text == NULL) {
         reply_text(request, 500, "text/plain", "out of memory\n");

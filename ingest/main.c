@@ -117,6 +117,10 @@ ingest_on_reload(void *arg)
     for (size_t i = 0; i < ingest->server_count; i++) {
         http_server_set_secrets(ingest->servers[i], fresh.webhook_secret);
     }
+    /* The console shows which are set. No thread reads it any more: each has a copy. */
+    char *before = ingest->config.webhook_secret;
+    ingest->config.webhook_secret = fresh.webhook_secret;
+    fresh.webhook_secret = before;
     config_release(&fresh);
 }
 

@@ -92,7 +92,7 @@ overview = function(keys)
     dead = redis.call('ZCARD', ns .. 'dead'), drift = redis.call('HLEN', ns .. 'drift'),
     unbalanced = redis.call('HLEN', ns .. 'unbalanced'), waived = redis.call('ZCARD', ns .. 'waived'),
     audit_age_s = audited_ms and (now - audited_ms) / 1000 or nil,
-    workers = worker_rows(ns, now), workers_count = redis.call('ZCARD', ns .. 'workers'),
+    workers = worker_rows(ns, now), workers_count = redis.call('ZCOUNT', ns .. 'workers', integer(now), '+inf'),
     gates = gates.all(ns, now), settle = pace(times), calcom = pace(calcoms), decisions = decisions,
   }
   -- Nobody can tell an empty list from an empty table.

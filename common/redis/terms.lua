@@ -5,7 +5,7 @@ local set_terms
 
 do
 
-local MOST_AT_ONCE, MOST_TERMS = 100, 1000
+local MOST_TERMS = 1000
 local LONGEST_NAME, LONGEST_VALUE = 100, 1000
 
 -- What these must be, because we read them.
@@ -25,11 +25,12 @@ local function changed(have, args, first)
   end
   for i = first, #args, 2 do
     local name, value = args[i], args[i + 1]
-    if name == '' or #name > LONGEST_NAME or name:find('[%c%s]') then
+    local is_new = value == nil or have[name] ~= value -- a form sends all; what redis-cli set stays as it is
+    if is_new and (name == '' or #name > LONGEST_NAME or name:find('[%c%s]')) then
       refuse('a term is named by 1 to ' .. LONGEST_NAME .. ' bytes without spaces, not "' .. name:sub(1, 80) .. '"')
-    elseif value == nil or #value > LONGEST_VALUE then
+    elseif is_new and (value == nil or #value > LONGEST_VALUE) then
       refuse('the term "' .. name .. '" has ' .. (value and 'more than ' .. LONGEST_VALUE .. ' bytes' or 'no value'))
-    elseif value ~= '' then
+    elseif is_new and value ~= '' then
       check_known(name, value)
     end
     value = value ~= '' and value or nil
@@ -51,8 +52,8 @@ set_terms = function(keys, args)
     refuse('the terms cannot be read: ' .. wrong)
   elseif (args[3] or '') ~= '' and args[3] ~= decide.sha_of_terms(have or {}) then
     refuse('the terms were changed meanwhile; look at them again')
-  elseif #args - 3 > 2 * MOST_AT_ONCE then
-    refuse('at most ' .. MOST_AT_ONCE .. ' terms can be set at once')
+  elseif #args - 3 > 2 * (MOST_TERMS + 1) then
+    refuse('at most ' .. MOST_TERMS .. ' terms can be set at once')
   end
   local terms, words = changed(have or {}, args, 4)
   local count, flat = 0, {}

@@ -19,7 +19,7 @@
 static void
 keep_field(const char *name, const char *value, void *arg)
 {
-    if (strcmp(name, "confirm") != 0 && *value != '\0') {
+    if (strcmp(name, "confirm") != 0 && strcmp(name, "seen") != 0 && *value != '\0') {
         build_pair(arg, name, value);
     }
 }
@@ -31,6 +31,9 @@ page_confirm(struct visit *visit, const struct confirm *confirm)
     struct json_object *fields = json_object_new_array(), *items = build_member(context, "items");
     size_t count = build_count(items);
     params_each(visit->form, keep_field, fields);
+    if (confirm->seen != NULL) {
+        build_pair(fields, "seen", confirm->seen);
+    }
     build_set(context, "fields", fields);
     build_flag(page, "confirm", true);
     build_set(context, "page", page);
@@ -52,6 +55,18 @@ page_confirm(struct visit *visit, const struct confirm *confirm)
     visit_show(visit, 200, "confirm");
 }
 
+void
+page_tell(struct visit *visit, const char *done, const char *location)
+{
+    if (visit->away) {
+        visit_show_failure(visit);
+    } else if (visit->failure[0] != '\0') {
+        visit_tell(visit, false, visit->failure, location);
+    } else {
+        visit_tell(visit, true, done, location);
+    }
+}
+
 bool
 page_is_confirmed(const struct visit *visit)
 {
@@ -68,13 +83,7 @@ tell_member(struct visit *visit, const char *good)
     char *account = evhttp_uriencode(params_text(visit->form, "account"), -1, 0);
     (void)snprintf(location, sizeof location, "member?account=%s", account != NULL ? account : "");
     free(account);
-    if (visit->away) {
-        visit_show_failure(visit);
-    } else if (visit->failure[0] != '\0') {
-        visit_tell(visit, false, visit->failure, location);
-    } else {
-        visit_tell(visit, true, good, location);
-    }
+    page_tell(visit, good, location);
 }
 
 /* The account that was typed, as the books have it; false: it is none, and that was said. */
@@ -177,25 +186,13 @@ action_fields(struct visit *visit)
 /* ---- Pause ---- */
 
 static void
-ignore_reply(struct visit *visit, const struct redis_reply *reply, const void *arg)
-{
-    (void)visit, (void)reply, (void)arg;
-}
-
-static void
 tell_pause(struct visit *visit)
 {
-    if (visit->away) {
-        visit_show_failure(visit);
-    } else if (visit->failure[0] != '\0') {
-        visit_tell(visit, false, visit->failure, "overview");
-    } else {
-        visit_tell(visit, true,
-                   strcmp(visit->page->name, "pause") == 0
-                       ? "Paused: webhooks are kept, and nothing is decided."
-                       : "Resumed.",
-                   "overview");
-    }
+    page_tell(visit,
+              strcmp(visit->page->name, "pause") == 0
+                  ? "Paused: webhooks are kept, and nothing is decided."
+                  : "Resumed.",
+              "overview");
 }
 
 static void
@@ -205,7 +202,7 @@ pause_or_resume(struct visit *visit, const char *function)
     command_function(&command, visit, function);
     command_text(&command, visit->user);
     command_text(&command, params_text(visit->form, "note"));
-    visit_command(visit, &command, ignore_reply, NULL);
+    visit_command(visit, &command, visit_ignore, NULL);
     visit_then(visit, tell_pause);
 }
 

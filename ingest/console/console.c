@@ -20,6 +20,8 @@
 #define BELOW    "/console/"
 #define MOST_URL 2048
 
+#define MOST_OPEN_FORM 8192 /* bytes from who has not signed in */
+
 static const struct page PAGES[] = {
     { "login", "login", page_login, NULL, true, false },
     { "sign-in", NULL, NULL, session_sign_in, true, false },
@@ -42,8 +44,8 @@ static const struct page PAGES[] = {
     { "accept", NULL, NULL, action_accept, false, true },
     { "reject", NULL, NULL, action_reject, false, true },
     { "terms", NULL, NULL, action_terms, false, true },
-    { "policy-check", "policy", NULL, action_policy_check, false, false },
-    { "policy-try", "policy", NULL, action_policy_try, false, false },
+    { "policy-check", "policy", NULL, action_policy_check, false, true },
+    { "policy-try", "policy", NULL, action_policy_try, false, true },
     { "policy-install", "policy", NULL, action_policy_install, false, true },
     { "pause", NULL, NULL, action_pause, false, true },
     { "resume", NULL, NULL, action_resume, false, true },
@@ -190,6 +192,33 @@ read_form(struct evhttp_request *request)
     return form;
 }
 
+/* Whether the request may be read at all; whoever sent it is not known yet. False: it was answered.
+ */
+static bool
+is_taken(struct visit *visit)
+{
+    struct evhttp_request *request = visit->request;
+    bool is_form = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
+    const struct page *page = visit->page;
+    if (page == NULL) {
+        visit_refuse(visit, 404, "There is no such page.", "Begin with the overview.");
+    } else if (is_form && page->post == NULL) {
+        visit_refuse(visit, 405, "This page takes no form.", "Begin with the overview.");
+    } else if (!is_form && page->get == NULL) {
+        visit_redirect(visit, "overview"); /* a form's address, typed or reloaded */
+    } else if (is_form && !is_own(request)) {
+        visit_refuse(visit, 403, "This form was not sent by a page of this console.",
+                     "Go to the console's own page and do it there. A reverse proxy must hand on "
+                     "Host or X-Forwarded-Host.");
+    } else if (is_form && page->open &&
+               evbuffer_get_length(evhttp_request_get_input_buffer(request)) > MOST_OPEN_FORM) {
+        visit_refuse(visit, 413, "This form is too large.", "Sign in with your name and secret.");
+    } else {
+        return true;
+    }
+    return false;
+}
+
 /* Fills in what the request brings. False: it was answered. */
 static bool
 read_request(struct visit *visit, const char *name, const char *query)
@@ -197,25 +226,16 @@ read_request(struct visit *visit, const char *name, const char *query)
     struct evhttp_request *request = visit->request;
     bool is_form = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
     visit->page = page_find(name);
+    if (!is_taken(visit)) {
+        return false;
+    }
     visit->query = params_parse(query);
     visit->form = is_form ? read_form(request) : params_parse(NULL);
-    if (visit->page == NULL) {
-        visit_refuse(visit, 404, "There is no such page.", "Begin with the overview.");
-    } else if (visit->query == NULL || visit->form == NULL) {
+    if (visit->query == NULL || visit->form == NULL) {
         visit_refuse(visit, 400, "This request cannot be read.", "Go back and try again.");
-    } else if (is_form && visit->page->post == NULL) {
-        visit_refuse(visit, 405, "This page takes no form.", "Begin with the overview.");
-    } else if (!is_form && visit->page->get == NULL) {
-        visit_redirect(visit, "overview"); /* a form's address, typed or reloaded */
-    } else if (is_form && !is_own(request)) {
-        visit_refuse(
-            visit, 403, "This form was not sent by a page of this console.",
-            "Go to the console's own page and do it there. A reverse proxy must hand on Host or "
-            "X-Forwarded-Host.");
-    } else {
-        return true;
+        return false;
     }
-    return false;
+    return true;
 }
 
 static void

@@ -47,12 +47,16 @@ void page_add_spool(struct visit *visit);
 /* A button that asks before something is done. Texts are copied. */
 struct confirm {
     const char *title, *text, *warning, *button, *back;
+    const char *seen; /* comes back as `seen`: what the question rests on. NULL: nothing */
     bool danger;
 };
 
 /* Asks; yes sends the same form again, with confirm=yes. What the context has under `items`, {name,
  * detail}, is listed, and `diff` is shown. Ends the visit. */
 void page_confirm(struct visit *visit, const struct confirm *confirm);
+
+/* Says on the page at `location` that it was done, or why not. Ends the visit. */
+void page_tell(struct visit *visit, const char *done, const char *location);
 
 /* Whether somebody said yes. */
 bool page_is_confirmed(const struct visit *visit);

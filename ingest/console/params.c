@@ -71,6 +71,10 @@ params_parse(const char *text)
     TAILQ_FOREACH(pair, &list, next) {
         count++;
     }
+    if (count > PARAMS_MOST) {
+        evhttp_clear_headers(&list);
+        return NULL;
+    }
     struct params *params = calloc(1, sizeof *params + count * sizeof params->each[0]);
     bool whole = params != NULL;
     TAILQ_FOREACH(pair, &list, next) {
@@ -121,19 +125,6 @@ params_text(const struct params *params, const char *name)
     }
     trim(param->value);
     return param->value;
-}
-
-int64_t
-params_number(const struct params *params, const char *name, int64_t least, int64_t most,
-              int64_t otherwise)
-{
-    const char *text = params_text(params, name);
-    char *end;
-    long long number = strtoll(text, &end, 10);
-    if (*text == '\0' || *end != '\0') {
-        return otherwise;
-    }
-    return number < least ? least : number > most ? most : number;
 }
 
 void

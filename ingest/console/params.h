@@ -12,6 +12,8 @@
 struct json_object;
 struct params;
 
+#define PARAMS_MOST 3000 /* more are no form of ours */
+
 /* Reads `text` (may be NULL: nothing). A value that is no UTF-8, or has control characters other
  * than line breaks and tabs in it, counts as empty. NULL when memory is out or the text is no such
  * thing. */
@@ -24,10 +26,6 @@ const char *params_text(const struct params *params, const char *name);
 
 /* As it came, for texts of several lines. */
 const char *params_raw(const struct params *params, const char *name);
-
-/* A whole number, clamped to the range; `otherwise` when it is none. */
-int64_t params_number(const struct params *params, const char *name, int64_t least, int64_t most,
-                      int64_t otherwise);
 
 /* Calls `each` for every parameter, in order. */
 void params_each(const struct params *params,

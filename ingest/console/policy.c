@@ -10,7 +10,7 @@
 #include "ingest/console/pages.h"
 #include "ingest/console/params.h"
 
-#define MOST_TERMS 200
+#define MOST_TERMS 1000
 #define TERM       "term:" /* begins the name of a term's field in the form */
 
 static void
@@ -106,7 +106,7 @@ take_check(struct visit *visit, const struct redis_reply *reply, const void *arg
         build_text(check, "reads", redis_reply_text(redis_reply_at(reply, 2)));
     } else {
         add_error(check, visit->failure, visit->data);
-        visit->failure[0] = '\0';
+        visit->failure[0] = visit->away ? visit->failure[0] : '\0';
     }
 }
 
@@ -160,7 +160,7 @@ take_tried(struct visit *visit, const struct redis_reply *reply, const void *arg
     (void)arg;
     if (reply == NULL) {
         add_error(tried, visit->failure, visit->data);
-        visit->failure[0] = '\0';
+        visit->failure[0] = visit->away ? visit->failure[0] : '\0';
     }
     build_set(visit->context, "tried", tried);
 }
@@ -200,20 +200,7 @@ action_policy_try(struct visit *visit)
 static void
 tell_installed(struct visit *visit)
 {
-    if (visit->away) {
-        visit_show_failure(visit);
-    } else {
-        bool done = visit->failure[0] == '\0';
-        visit_tell(visit, done,
-                   done ? "Installed: the next booking is decided by it." : visit->failure,
-                   "policy");
-    }
-}
-
-static void
-ignore_reply(struct visit *visit, const struct redis_reply *reply, const void *arg)
-{
-    (void)visit, (void)reply, (void)arg;
+    page_tell(visit, "Installed: the next booking is decided by it.", "policy");
 }
 
 static void
@@ -233,28 +220,43 @@ ask_to_install(struct visit *visit)
                             .warning = NULL,
                             .button = "Install",
                             .back = "policy",
+                            .seen = build_text_of(context, "sha"),
                         });
 }
 
-void
-action_policy_install(struct visit *visit)
+/* Somebody else may have installed another one since the question. */
+static void
+install(struct visit *visit)
 {
     struct command command;
-    if (!read_draft(visit)) {
-        return;
+    if (visit->failure[0] == '\0' &&
+        strcmp(params_text(visit->form, "seen"), build_text_of(visit->context, "sha")) != 0) {
+        visit_fail(visit, "Another policy was installed meanwhile; look at what would change now.");
     }
-    if (!page_is_confirmed(visit)) {
-        check_draft(visit);
-        ask_policy(visit);
-        visit_then(visit, ask_to_install);
+    if (visit->failure[0] != '\0') {
+        tell_installed(visit);
         return;
     }
     command_function(&command, visit, "tollgate_policy");
     command_text(&command, visit->data);
     command_text(&command, "operator");
     command_text(&command, visit->user);
-    visit_command(visit, &command, ignore_reply, NULL);
+    visit_command(visit, &command, visit_ignore, NULL);
     visit_then(visit, tell_installed);
+}
+
+void
+action_policy_install(struct visit *visit)
+{
+    if (!read_draft(visit)) {
+        return;
+    }
+    bool confirmed = page_is_confirmed(visit);
+    if (!confirmed) {
+        check_draft(visit);
+    }
+    ask_policy(visit);
+    visit_then(visit, confirmed ? install : ask_to_install);
 }
 
 /* ---- Terms ---- */
@@ -278,12 +280,7 @@ add_term(const char *name, const char *value, void *arg)
 static void
 tell_terms(struct visit *visit)
 {
-    if (visit->away) {
-        visit_show_failure(visit);
-    } else {
-        bool done = visit->failure[0] == '\0';
-        visit_tell(visit, done, done ? "The terms are saved." : visit->failure, "policy");
-    }
+    page_tell(visit, "The terms are saved.", "policy");
 }
 
 void
@@ -300,6 +297,6 @@ action_terms(struct visit *visit)
         command_text(&command, params_text(visit->form, "new_name"));
         command_text(&command, params_text(visit->form, "new_value"));
     }
-    visit_command(visit, &command, ignore_reply, NULL);
+    visit_command(visit, &command, visit_ignore, NULL);
     visit_then(visit, tell_terms);
 }

@@ -54,6 +54,11 @@ on_token_made(enum redis_result result, const struct redis_reply *reply, void *a
         log_warn("the console has a token now, shown this once: sign in with it, or set "
                  "TOLLGATE_CONSOLE_TOKEN",
                  log_s("token", token));
+    } else if (result == REDIS_UNKNOWN) {
+        log_warn("redis went away while the console got its token, which may be there now and "
+                 "known to nobody: "
+                 "delete the key console:token of the namespace and start ingest again, or set "
+                 "TOLLGATE_CONSOLE_TOKEN");
     }
     explicit_bzero(token, SECRET_HEX);
     free(token);
@@ -127,7 +132,7 @@ session_load(struct visit *visit, visit_cb *then)
         sha256_hex(cookie, strlen(cookie), visit->session);
         key_of(visit->console, "session:", visit->session, session);
         key_of(visit->console, "flash:", visit->session, flash);
-        struct command user = { .argc = 4, .argv = { "GETEX", session, "EX", SESSION_S } };
+        struct command user = { .argc = 2, .argv = { "GET", session } };
         struct command once = { .argc = 2, .argv = { "GETDEL", flash } };
         visit_command(visit, &user, take_user, NULL);
         /* Only a page shows it, and not the numbers that a script asks for. */
@@ -207,12 +212,6 @@ welcome(struct visit *visit)
 }
 
 static void
-ignore_reply(struct visit *visit, const struct redis_reply *reply, const void *arg)
-{
-    (void)visit, (void)reply, (void)arg;
-}
-
-static void
 begin_session(struct visit *visit)
 {
     char cookie[SECRET_HEX], sha[SHA256_HEX_SIZE], key[MOST_KEY];
@@ -224,7 +223,7 @@ begin_session(struct visit *visit)
     key_of(visit->console, "session:", sha, key);
     set_cookie(visit, cookie, SESSION_S);
     struct command set = { .argc = 5, .argv = { "SET", key, visit->user, "EX", SESSION_S } };
-    visit_command(visit, &set, ignore_reply, NULL);
+    visit_command(visit, &set, visit_ignore, NULL);
     visit_then(visit, welcome);
 }
 
@@ -282,7 +281,8 @@ check_secret(struct visit *visit)
 {
     const struct console *console = visit->console;
     const char *name = params_text(visit->form, "name");
-    const char *secret = params_text(visit->form, "secret");
+    const char *secret =
+        params_raw(visit->form, "secret"); /* a password may have blanks at its ends */
     char sha[SHA256_HEX_SIZE], key[MOST_KEY];
     if (console->passwords != NULL) {
         if (!password_check(console->passwords, name, secret, session_on_password, visit)) {
@@ -315,10 +315,10 @@ count_try(struct visit *visit, const char *who, const int64_t *most)
     char sha[SHA256_HEX_SIZE], key[MOST_KEY];
     sha256_hex(who, strlen(who), sha);
     key_of(visit->console, "tries:", sha, key);
-    struct command begin = { .argc = 6, .argv = { "SET", key, "0", "EX", TRIES_S, "NX" } };
     struct command count = { .argc = 2, .argv = { "INCR", key } };
-    visit_command(visit, &begin, ignore_reply, NULL);
+    struct command begin = { .argc = 4, .argv = { "EXPIRE", key, TRIES_S, "NX" } };
     visit_command(visit, &count, take_tries, most);
+    visit_command(visit, &begin, visit_ignore, NULL);
 }
 
 static void
@@ -351,7 +351,7 @@ session_sign_in(struct visit *visit)
         show_login(visit, 400, "Say who you are: it stands in the ledger beside what you do.");
         return;
     }
-    if (strlen(params_text(visit->form, "secret")) > MOST_SECRET) {
+    if (strlen(params_raw(visit->form, "secret")) > MOST_SECRET) {
         show_login(visit, 400, "That is too long for a secret.");
         return;
     }
@@ -376,6 +376,6 @@ session_sign_out(struct visit *visit)
     char key[MOST_KEY];
     key_of(visit->console, "session:", visit->session, key);
     struct command del = { .argc = 2, .argv = { "DEL", key } };
-    visit_command(visit, &del, ignore_reply, NULL);
+    visit_command(visit, &del, visit_ignore, NULL);
     visit_then(visit, say_goodbye);
 }

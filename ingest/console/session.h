@@ -2,7 +2,7 @@
  * Who somebody is. A session is a name in Redis under the SHA-256 of a random cookie, so any ingest
  * of the gate knows it and a copy of Redis lets nobody in:
  *
- *   STRING {ns}:console:session:<sha256>  the name; it ends SESSION_S after it was used last
+ *   STRING {ns}:console:session:<sha256>  the name; it ends SESSION_S after the sign-in
  *   STRING {ns}:console:flash:<sha256>    what the next page says once
  *   STRING {ns}:console:tries:<sha256>    sign-ins that were tried within a minute, by address and
  * by name STRING {ns}:console:token             SHA-256 of the token that was made at the first

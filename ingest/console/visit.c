@@ -273,7 +273,9 @@ send_buffer(struct visit *visit, int status, const char *type, struct evbuffer *
         if (type != NULL) {
             (void)evhttp_add_header(headers, "Content-Type", type);
         }
-        evhttp_send_reply(request, status, NULL, body);
+        /* To HEAD evhttp would send the body too. */
+        bool head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD;
+        evhttp_send_reply(request, status, NULL, head ? NULL : body);
     }
     if (body != NULL) {
         evbuffer_free(body);
@@ -356,8 +358,8 @@ redirect_told(struct visit *visit)
     free(location);
 }
 
-static void
-ignore_reply(struct visit *visit, const struct redis_reply *reply, const void *arg)
+void
+visit_ignore(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     (void)visit, (void)reply, (void)arg;
 }
@@ -372,6 +374,6 @@ visit_tell(struct visit *visit, bool good, const char *text, const char *locatio
     struct command command = { .argc = 5, .argv = { "SET", key, flash, "EX", FLASH_KEPT_S } };
     free(visit->data);
     visit->data = strdup(location);
-    visit_command(visit, &command, ignore_reply, NULL);
+    visit_command(visit, &command, visit_ignore, NULL);
     visit_then(visit, redirect_told);
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -311,6 +312,18 @@ def test_which_secret_is_still_used_is_seen(gate):
     assert [cell[1] for cell in cells] == [hashlib.sha256(text).hexdigest()[:8] for text in (b"the-new-one", b"the-old-one")]
 
 
+def test_a_reload_brings_new_secrets(gate, tmp_path):
+    path = tmp_path / "secret"
+    path.write_text("first")
+    ingest, _ = gate(WEBHOOK_SECRET="", WEBHOOK_SECRET_FILE=str(path))
+    person = Staff(ingest.admin)
+    person.sign_in()
+    assert hashlib.sha256(b"first").hexdigest()[:8] in person.get("system").text
+    path.write_text("second,first")
+    ingest.send_signal(signal.SIGHUP)
+    wait_for(lambda: hashlib.sha256(b"second").hexdigest()[:8] in person.get("system").text, what="the new secret")
+
+
 # ---- Redis away ----
 
 def test_without_redis_each_page_says_so_and_ingest_goes_on(house, staff):
@@ -323,6 +336,30 @@ def test_without_redis_each_page_says_so_and_ingest_goes_on(house, staff):
     assert staff.get("login").status_code == 200
     house.servers[-1].start(house.servers[-1].port)
     wait_for(lambda: staff.sign_in().status_code == 303 and staff.get("overview").status_code == 200, what="the console")
+
+
+def test_head_brings_no_body_into_the_next_answer(staff):
+    for page in ("overview", "login", "console.css"):
+        assert staff.http.head(staff.base + page, timeout=5).status_code == 200
+        assert staff.get("system").text.startswith("<!DOCTYPE html>")
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert requests.head(staff.ingest.admin + path, timeout=5).status_code == 200
+        assert requests.post(staff.ingest.admin + path, timeout=5).status_code == 405
+
+
+def test_strangers_make_little_work(staff):
+    big = "a=b&" * 200000
+    for page, status in (("sign-in", 413), ("grant", 400), ("nothing", 404)):
+        answer = requests.post(staff.base + page, data=big, headers={**OWN, "Content-Type": "application/x-www-form-urlencoded"},
+                               timeout=10)
+        assert answer.status_code == status
+    assert requests.post(staff.base + "grant", data=big, timeout=10).status_code == 403  # before it is read
+
+
+def test_a_worker_that_died_is_none(staff):
+    staff.library.client.zadd(staff.library.key("workers"), {"w1": 1000})
+    told = staff.get("overview.json").json()
+    assert (told["workers_count"], told["well"]) == (0, False)
 
 
 def test_who_hangs_up_does_no_harm(staff):
@@ -397,6 +434,23 @@ def test_terms_are_set_unless_somebody_was_quicker(staff):
     assert staff.library.client.hgetall(staff.library.key("terms")) == {"cost": "3"}
 
 
+def test_many_terms_and_odd_ones_do_not_stand_in_the_way(staff):
+    key = staff.library.key("terms")
+    staff.library.client.hset(key, mapping={**{f"cost:{n}": "1" for n in range(400)}, "odd name": "x" * 2000, "cost:x": "free"})
+    terms = staff.library.client.hgetall(key)
+    sha = re.search(r'name="sha" value="([^"]*)"', staff.get("policy").text).group(1)
+    assert staff.do("terms", sha=sha, **{f"term:{name}": value for name, value in {**terms, "cost:7": "2"}.items()}) == "The terms are saved."
+    assert staff.library.client.hgetall(key) == {**terms, "cost:7": "2"}
+
+
+def test_of_two_who_install_a_policy_the_second_looks_again(staff):
+    asked = staff.post("policy-install", text=POLICY).text
+    seen = re.search(r'name="seen" value="([^"]*)"', asked).group(1)
+    staff.library.install("return function() return { accept = false, cost = 0, reason = 'closed' } end", "operator")
+    assert "meanwhile" in staff.do("policy-install", text=POLICY, confirm="yes", seen=seen)
+    assert "closed" in staff.library.client.hget(staff.library.key("policy"), "text")
+
+
 POLICY = 'return function(booking)\r\n  return { accept = booking.start > 4102444800, cost = 2, reason = "by\tstart" }\r\nend\r\n'
 
 
@@ -409,8 +463,10 @@ def test_a_policy_is_checked_tried_and_installed(staff):
     assert "<b>accepted, cost 2</b>" in staff.post("policy-try", text=POLICY, sample=sample).text
     assert "<b>rejected, cost 2</b>" in staff.post("policy-try", text=POLICY, sample=sample.replace("2100", "2099")).text
     assert "no JSON object" in staff.post("policy-try", text=POLICY, sample="[").text
-    assert "Shall this policy decide" in staff.post("policy-install", text=POLICY).text
-    assert staff.do("policy-install", text=POLICY, confirm="yes").startswith("Installed")
+    asked = staff.post("policy-install", text=POLICY).text
+    assert "Shall this policy decide" in asked
+    seen = re.search(r'name="seen" value="([^"]*)"', asked).group(1)
+    assert staff.do("policy-install", text=POLICY, confirm="yes", seen=seen).startswith("Installed")
     installed = staff.library.client.hgetall(staff.library.key("policy"))
     assert (installed["text"], installed["installed_by"]) == (POLICY.replace("\r\n", "\n"), "ann")
     assert 'data-testid="same"' in staff.post("policy-check", text=POLICY, sample="{}").text

@@ -144,7 +144,7 @@ def test_two_operators_at_once(library):
     ({"refund_notice_hours": "-1"}, "refund_notice_hours must be"), ({"refund_notice_hours": "a day"}, "refund_notice_hours must be"),
     ({"refund_notice_hours": "inf"}, "refund_notice_hours must be"), ({"refund_notice_hours": "nan"}, "refund_notice_hours must be"),
     ({"": "1"}, "a term is named"), ({"a b": "1"}, "a term is named"), ({"x" * 101: "1"}, "a term is named"),
-    ({"x": "y" * 1001}, "more than 1000 bytes"), ({f"t{n}": "1" for n in range(101)}, "at most 100 terms"),
+    ({"x": "y" * 1001}, "more than 1000 bytes"), ({f"t{n}": "1" for n in range(1002)}, "at most 1000 terms"),
 ])
 def test_terms_that_make_no_sense(library, terms, text):
     library.set_terms(cost=1)

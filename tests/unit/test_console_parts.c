@@ -34,9 +34,6 @@ test_params(void **state)
     assert_string_equal(params_text(params, "lines"), "1\r\n2");
     assert_string_equal(params_text(params, "none"), "");
     assert_string_equal(params_text(params, "term:cost 1"), "5");
-    assert_int_equal(params_number(params, "n", 0, 100, -1), 7);
-    assert_int_equal(params_number(params, "big", 0, 100, -1), 100);
-    assert_int_equal(params_number(params, "a", 0, 100, -1), -1);
     params_free(params);
     assert_null(params_parse("=x"));
     params = params_parse(NULL);
