@@ -52,9 +52,6 @@ int64_t metrics_value(const struct metrics *metrics, size_t series);
 /* A histogram's observation; buckets run from 0.5 ms to 5 minutes. */
 void metrics_observe_us(struct metrics_shard *shard, size_t series, int64_t microseconds);
 
-/* A counter's or gauge's value. */
-int64_t metrics_value(const struct metrics *metrics, size_t series);
-
 /* Of a histogram's observations (us), the one that `percent` of them do not exceed, as exactly as
  * its buckets tell; -1: there were none. */
 int64_t metrics_percentile_us(const struct metrics *metrics, size_t series, unsigned percent);
