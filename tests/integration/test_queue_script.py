@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import struct
@@ -283,13 +284,19 @@ def crowd(shared_redis):
     client.close()
 
 
+def cpu_s(client):
+    """Of all scripts so far, and of Redis: what else the machine has to do does not count."""
+    script, server = resource.getrusage(resource.RUSAGE_CHILDREN), client.info("cpu")
+    return script.ru_utime + script.ru_stime + server["used_cpu_user"] + server["used_cpu_sys"]
+
+
 def run_on(client, *arguments):
-    """With how long it took."""
+    """With how many seconds of processors it took."""
     url = "redis://127.0.0.1:{port}/{db}".format(**client.connection_pool.connection_kwargs)
-    started = time.monotonic()
+    before = cpu_s(client)
     done = subprocess.run([SCRIPT, *map(str, arguments), "--redis", url, "--namespace", "crowd"], capture_output=True,
                           text=True, timeout=120, stdin=subprocess.DEVNULL, check=True)
-    return done, time.monotonic() - started
+    return done, cpu_s(client) - before
 
 
 def test_a_hundred_thousand_dead(crowd):
@@ -304,7 +311,7 @@ def test_a_hundred_thousand_dead(crowd):
             pipe.execute()
     done, took = run_on(crowd, "requeue", "--all", "--yes", "--json")
     assert json.loads(done.stdout)["counts"] == {"requeued": many}
-    assert took < 20
+    assert took < 20, took
     assert (crowd.llen("{crowd}:queue"), crowd.zcard("{crowd}:dead")) == (many, 0)
 
 
@@ -320,7 +327,7 @@ def test_status_is_quick_with_a_million_waiting(crowd):
     assert took < 2
     done, took = run_on(crowd, "status", "--json")
     assert json.loads(done.stdout)["orphans"] == [{"worker": "w-gone", "in_hand": 1}]
-    assert took < 10
+    assert took < 10, took
 
 
 # ---- Watch ----
