@@ -18,7 +18,7 @@ RUN apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-ins
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Makefile ./
-COPY scripts/embed-lua scripts/
+COPY scripts/embed-lua scripts/embed-files scripts/
 COPY common common
 COPY ingest ingest
 COPY worker worker

@@ -3,6 +3,7 @@
 
 local MAX_ACCOUNT = 320
 local MAX_KEY = 200
+local MAX_NOTE = 500
 
 -- Of one call; every policy is shown all fields of the account, at each decision.
 local MOST_FIELDS = 100
@@ -66,6 +67,9 @@ end
 -- One movement by an operator. `change`: {kind, amount, key, by, note, must_exist, may_overdraw, fields}. Answers
 -- {'granted' or 'known', balance, held, spent, 'new' or 'old' account}.
 local function book_change(ns, account, change)
+  if #change.note > MAX_NOTE then
+    refuse('a note has at most ' .. MAX_NOTE .. ' bytes')
+  end
   local purses, message = credit.load_for(ns, account, change.kind, change.amount)
   local is_new = not purses
   if message then

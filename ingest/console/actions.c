@@ -80,7 +80,7 @@ static void
 tell_member(struct visit *visit, const char *good)
 {
     char location[MOST_LOCATION];
-    char *account = evhttp_uriencode(params_text(visit->form, "account"), -1, 0);
+    char *account = evhttp_uriencode(params_account(visit->form, "account"), -1, 0);
     (void)snprintf(location, sizeof location, "member?account=%s", account != NULL ? account : "");
     free(account);
     page_tell(visit, good, location);

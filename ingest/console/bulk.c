@@ -16,8 +16,8 @@
 #include "ingest/console/params.h"
 
 #define MOST_BOOKINGS 100000
-#define A_PAGE        500 /* that are looked for at a time */
-#define AT_ONCE       250 /* per call: Redis does nothing else meanwhile */
+#define A_PAGE        100 /* that are looked for at a time */
+#define AT_ONCE       100 /* per call: Redis does nothing else meanwhile */
 #define DAY_MS        86400000
 
 struct bulk {
@@ -124,7 +124,9 @@ tell(struct visit *visit)
     struct json_object *others = build_member(visit->context, "others");
     char text[480], back[1200];
     if (visit->away) {
-        visit_show_failure(visit);
+        (void)snprintf(text, sizeof text, "%" PRId64 " %s; then: %.400s.", bulk->done,
+                       bulk->act->done, visit->failure);
+        visit_refuse(visit, 503, text, "See what is left when Redis is back, and do it again.");
         return;
     }
     int length = snprintf(text, sizeof text, "%" PRId64 " %s.", bulk->done, bulk->act->done);

@@ -124,7 +124,7 @@ add_rows(struct json_object *rows, const struct step *steps, size_t count)
         differs = differs || steps[i].mark != ' ';
     }
     for (size_t i = 0; differs && i < count; i++) {
-        if (!is_near(steps, count, i)) {
+        if (!is_near(steps, count, i) || json_object_array_length(rows) >= DIFF_MOST_ROWS) {
             gap++;
             continue;
         }

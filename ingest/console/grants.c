@@ -52,6 +52,19 @@ read_line(char *line, int64_t otherwise, struct grant *grant)
     return grant->credits > 0 && booking_normalise_account(line, grant->account);
 }
 
+/* Whether the newest one is for somebody who is in the list already. */
+static bool
+is_repeated(const struct grants *grants)
+{
+    const char *account = grants->each[grants->count].account;
+    for (size_t i = 0; i < grants->count; i++) {
+        if (strcmp(grants->each[i].account, account) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* False with the failure noted: the number of the line that cannot be read. */
 static bool
 read_list(struct visit *visit, struct grants *grants)
@@ -77,6 +90,10 @@ read_list(struct visit *visit, struct grants *grants)
             (void)snprintf(why, sizeof why,
                            "Line %d is not \"account, credits\", nor an account alone where the "
                            "credits for each are given; credits are whole numbers from 1 up.",
+                           number);
+            visit_fail(visit, why);
+        } else if (is_repeated(grants)) {
+            (void)snprintf(why, sizeof why, "Line %d names somebody who is in the list already.",
                            number);
             visit_fail(visit, why);
         } else {

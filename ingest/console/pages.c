@@ -59,7 +59,8 @@ page_add_cursor(struct command *command, const struct visit *visit)
 void
 page_add_filter(struct command *command, const struct params *params, const char *name)
 {
-    const char *value = params_text(params, name);
+    bool is_account = strcmp(name, "member") == 0 || strcmp(name, "account") == 0;
+    const char *value = is_account ? params_account(params, name) : params_text(params, name);
     if (*value != '\0') {
         command_text(command, name);
         command_text(command, value);
@@ -177,7 +178,7 @@ page_member(struct visit *visit)
 {
     struct command command;
     command_function(&command, visit, "tollgate_account");
-    command_text(&command, params_text(visit->query, "account"));
+    command_text(&command, params_account(visit->query, "account"));
     page_add_cursor(&command, visit);
     add_time(&command, visit, false);
     add_time(&command, visit, true);

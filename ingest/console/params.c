@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/booking.h"
 #include "common/timestamp.h"
 #include "common/utf8.h"
 
@@ -125,6 +126,18 @@ params_text(const struct params *params, const char *name)
     }
     trim(param->value);
     return param->value;
+}
+
+const char *
+params_account(const struct params *params, const char *name)
+{
+    char account[BOOKING_ACCOUNT_SIZE];
+    const struct param *param = find(params, name);
+    const char *text = params_text(params, name);
+    if (param != NULL && booking_normalise_account(text, account)) {
+        memcpy(param->value, account, strlen(account) + 1); /* never longer than it was */
+    }
+    return text;
 }
 
 void

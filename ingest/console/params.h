@@ -24,6 +24,10 @@ void params_free(struct params *params);
  * params. */
 const char *params_text(const struct params *params, const char *name);
 
+/* The same as an account of the books, see booking_normalise_account; as it is where it can be
+ * none. Valid until the params are freed. */
+const char *params_account(const struct params *params, const char *name);
+
 /* As it came, for texts of several lines. */
 const char *params_raw(const struct params *params, const char *name);
 

@@ -10,6 +10,9 @@
 #include "ingest/console/pages.h"
 #include "ingest/console/params.h"
 
+/* What the library takes; see policy_text.lua. */
+#define MOST_DRAFT 65536
+
 #define MOST_TERMS 1000
 #define TERM       "term:" /* begins the name of a term's field in the form */
 
@@ -113,6 +116,11 @@ take_check(struct visit *visit, const struct redis_reply *reply, const void *arg
 static bool
 read_draft(struct visit *visit)
 {
+    if (strlen(params_raw(visit->form, "text")) > MOST_DRAFT) {
+        visit_tell(visit, false, "A policy has at most 65536 bytes; nothing was changed.",
+                   "policy");
+        return false;
+    }
     visit->data = draft_of(visit);
     if (visit->data == NULL) {
         visit_refuse(visit, 500, "out of memory", "Try again.");

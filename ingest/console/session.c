@@ -211,6 +211,19 @@ welcome(struct visit *visit)
     visit_redirect(visit, next_page(visit));
 }
 
+/* Where tries from this address are counted, of one name or (NULL) of all. */
+static void
+key_of_tries(struct visit *visit, const char *name, char key[MOST_KEY])
+{
+    char *address = NULL, who[512], sha[SHA256_HEX_SIZE];
+    ev_uint16_t port;
+    evhttp_connection_get_peer(evhttp_request_get_connection(visit->request), &address, &port);
+    (void)snprintf(who, sizeof who, "%s%s%s", address, name != NULL ? " " : "",
+                   name != NULL ? name : "");
+    sha256_hex(who, strlen(who), sha);
+    key_of(visit->console, "tries:", sha, key);
+}
+
 static void
 begin_session(struct visit *visit)
 {
@@ -224,6 +237,12 @@ begin_session(struct visit *visit)
     set_cookie(visit, cookie, SESSION_S);
     struct command set = { .argc = 5, .argv = { "SET", key, visit->user, "EX", SESSION_S } };
     visit_command(visit, &set, visit_ignore, NULL);
+    if (visit->request != NULL) { /* only wrong ones count */
+        char tries[MOST_KEY];
+        key_of_tries(visit, visit->user, tries);
+        struct command forget = { .argc = 2, .argv = { "DEL", tries } };
+        visit_command(visit, &forget, visit_ignore, NULL);
+    }
     visit_then(visit, welcome);
 }
 
@@ -310,11 +329,10 @@ take_tries(struct visit *visit, const struct redis_reply *reply, const void *arg
 
 /* Counts one more try; the first one of a minute begins it. */
 static void
-count_try(struct visit *visit, const char *who, const int64_t *most)
+count_try(struct visit *visit, const char *name, const int64_t *most)
 {
-    char sha[SHA256_HEX_SIZE], key[MOST_KEY];
-    sha256_hex(who, strlen(who), sha);
-    key_of(visit->console, "tries:", sha, key);
+    char key[MOST_KEY];
+    key_of_tries(visit, name, key);
     struct command count = { .argc = 2, .argv = { "INCR", key } };
     struct command begin = { .argc = 4, .argv = { "EXPIRE", key, TRIES_S, "NX" } };
     visit_command(visit, &count, take_tries, most);
@@ -343,9 +361,6 @@ is_name(const char *name)
 void
 session_sign_in(struct visit *visit)
 {
-    char *address = NULL;
-    ev_uint16_t port;
-    char who[512];
     const char *name = params_text(visit->form, "name");
     if (!is_name(name)) {
         show_login(visit, 400, "Say who you are: it stands in the ledger beside what you do.");
@@ -355,11 +370,8 @@ session_sign_in(struct visit *visit)
         show_login(visit, 400, "That is too long for a secret.");
         return;
     }
-    evhttp_connection_get_peer(evhttp_request_get_connection(visit->request), &address, &port);
-    (void)snprintf(who, sizeof who, "%s", address);
-    count_try(visit, who, &MOST_TRIES_FROM_ADDRESS);
-    (void)snprintf(who, sizeof who, "%s %s", address, name);
-    count_try(visit, who, &MOST_TRIES);
+    count_try(visit, NULL, &MOST_TRIES_FROM_ADDRESS);
+    count_try(visit, name, &MOST_TRIES);
     visit_then(visit, check_tries);
 }
 

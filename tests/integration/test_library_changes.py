@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+import redis
 
 from gates import NAME
 from library import DEFAULT_POLICY, now_ms
@@ -90,9 +91,11 @@ def test_what_was_forgotten_counts(library):
 
 
 def test_long_words_are_cut(library):
-    library.grant(ANN, 5, by="é" * 300, note="n" * 3000)
+    library.grant(ANN, 5, by="é" * 300, note="n" * 500)
     [row] = library.listed("changes")["rows"]
     assert row["by"] == "é" * 50 and row["note"] == "n" * 500
+    with pytest.raises(redis.ResponseError, match="a note has at most 500 bytes"):
+        library.grant(ANN, 5, note="n" * 501)
 
 
 def test_so_many_are_kept(library):

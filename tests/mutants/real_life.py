@@ -84,10 +84,12 @@ MUTANTS = [
            "  local taken = math.min(old.amount, cost)", "  local taken = 0",
            LIFE + "test_a_dearer_reschedule_holds_only_the_difference"),
     Mutant(RESCHEDULED, "rejected: what the old one was charged is given back", "decide.lua",
-           "    give_back(movements, old, 'the reschedule to ' .. id .. ' was rejected')\n", "",
+           "    decide.add_hold(movements, id, b, verdict, old)\n  else\n"
+           "    give_back(movements, old, 'the reschedule to ' .. id .. ' was rejected')\n  end\n  local message",
+           "    decide.add_hold(movements, id, b, verdict, old)\n  end\n  local message",
            LIFE + "test_a_rejected_reschedule_leaves_neither"),
     Mutant(RESCHEDULED, "rejected: the old one is over, as in Cal.com", "decide.lua",
-           "    write_predecessor(batch, b, old, 'rescheduled to ' .. id)\n", "",
+           "    write_predecessor(batch, b, old, 'rescheduled to ' .. id)\n    if finish then", "    if finish then",
            LIFE + "test_a_rejected_reschedule_leaves_neither"),
 
     Mutant(RESCHEDULED, "brought back to life by our confirm, the old one is cancelled in Cal.com", "sweep.lua",
@@ -213,6 +215,6 @@ MUTANTS = [
            LIFE + "test_a_member_number[metadata]"),
     Mutant(IDENTITY, "a number with a stranger's e-mail is refused", "policy_tools.lua",
            "  if not HELPERS.belongs(booking, account) then\n"
-           "    return 'The member number does not belong to this e-mail address.'\n  end\n", "",
+           "    return 'The member number does not belong to this e-mail address.', 'account'\n  end\n", "",
            LIFE + "test_a_member_number[metadata]"),
 ]
