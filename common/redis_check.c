@@ -1,5 +1,6 @@
 #include "common/redis_check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,15 @@ const char *const REDIS_CHECK_NAMES[REDIS_CHECK_SETTINGS] = {
     [FSYNC] = "appendfsync",
     [MAXMEMORY] = "maxmemory",
 };
+
+void
+redis_check_version(const char *info, char *version, size_t size)
+{
+    static const char FIELD[] = "redis_version:";
+    const char *found = strstr(info, FIELD);
+    found = found != NULL ? found + sizeof FIELD - 1 : "";
+    (void)snprintf(version, size, "%.*s", (int)strcspn(found, "\r\n"), found);
+}
 
 static bool
 is(const char *text, const char *word)

@@ -14,6 +14,9 @@
 /* The settings to ask for (CONFIG GET). */
 extern const char *const REDIS_CHECK_NAMES[REDIS_CHECK_SETTINGS];
 
+/* Writes the version out of what INFO answered; "" where there is none. */
+void redis_check_version(const char *info, char *version, size_t size);
+
 /* What was found out; a text that is NULL could not be asked for. */
 struct redis_check {
     const char *version; /* the line redis_version:… of INFO, from its value on */

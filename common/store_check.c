@@ -4,19 +4,12 @@
 #include "common/log.h"
 #include "common/store_internal.h"
 
-#define VERSION_FIELD "redis_version:"
-
 static void
 on_info(enum redis_result result, const struct redis_reply *reply, void *arg)
 {
     struct store *store = arg;
-    const char *found =
-        result == REDIS_DONE ? strstr(redis_reply_text(reply), VERSION_FIELD) : NULL;
-    if (found != NULL) {
-        found += strlen(VERSION_FIELD);
-        (void)snprintf(store->check.version, sizeof store->check.version, "%.*s",
-                       (int)strcspn(found, "\r\n"), found);
-    }
+    redis_check_version(result == REDIS_DONE ? redis_reply_text(reply) : "", store->check.version,
+                        sizeof store->check.version);
 }
 
 /* Logs what is new about it. */

@@ -129,14 +129,11 @@ function json.fields_of(text)
   if not ran or type(map) ~= 'table' then
     return nil
   end
-  local list = {}
+  local told = {}
   for name, value in pairs(map) do
-    list[#list + 1] = { name = tostring(name), value = type(value) ~= 'table' and value or cjson.encode(value) }
+    told[tostring(name)] = type(value) ~= 'table' and value or cjson.encode(value)
   end
-  table.sort(list, function(a, b)
-    return a.name < b.name
-  end)
-  return list
+  return json.fields(told)
 end
 
 -- A number that was kept as text, as such; any other text as it is.

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "common/config.h"
 #include "common/log.h"
@@ -24,19 +23,6 @@
 /* Within TRIES_S: for one name from one address, and for all names from it. */
 static const int64_t MOST_TRIES = 5;
 static const int64_t MOST_TRIES_FROM_ADDRESS = 30;
-
-static bool
-make_secret(char hex[SECRET_HEX])
-{
-    unsigned char bytes[SECRET_BYTES];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        return false;
-    }
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        (void)snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-    }
-    return true;
-}
 
 static void
 key_of(const struct console *console, const char *kind, const char *name, char key[MOST_KEY])
@@ -70,7 +56,7 @@ session_make_token(struct console *console)
     char key[MOST_KEY], sha[SHA256_HEX_SIZE];
     char *token = calloc(1, SECRET_HEX);
     if (console->passwords != NULL || *console->config->console_token != '\0' || token == NULL ||
-        !make_secret(token)) {
+        !visit_random(token, SECRET_HEX)) {
         free(token);
         return;
     }
@@ -228,7 +214,7 @@ static void
 begin_session(struct visit *visit)
 {
     char cookie[SECRET_HEX], sha[SHA256_HEX_SIZE], key[MOST_KEY];
-    if (!make_secret(cookie)) {
+    if (!visit_random(cookie, sizeof cookie)) {
         visit_refuse(visit, 500, "the kernel gives no random numbers", "Try again.");
         return;
     }

@@ -6,12 +6,10 @@
 
 #include "common/config.h"
 #include "common/redis_check.h"
-#include "common/sha256.h"
 #include "ingest/console/build.h"
 #include "ingest/console/pages.h"
+#include "ingest/signature.h"
 #include "ingest/spool.h"
-
-#define VERSION_FIELD "redis_version:"
 
 /* What was heard of Redis; in the visit's data. */
 struct heard {
@@ -128,33 +126,28 @@ add_versions(struct visit *visit, const struct heard *heard)
 
 /* ---- Webhook secrets ---- */
 
-/* The field under which a secret's last use stands in {ns}:secrets, see common/redis/secrets.lua.
- */
-#define SECRET_NAME 8
-
-/* When each of the secrets that are set was used last; which one is told by its hash alone. */
+/* When each of the secrets that are set was used last; which one is told by its name alone. */
 static void
 add_secrets(struct visit *visit)
 {
     struct json_object *rows = json_object_new_array(),
                        *uses = build_member(visit->context, "uses");
-    const char *secret = visit->console->config->webhook_secret;
-    for (int number = 1; *secret != '\0'; number++) {
-        char sha[SHA256_HEX_SIZE];
-        size_t length = strcspn(secret, ",");
+    struct signature_checker *checker =
+        signature_checker_new(visit->console->config->webhook_secret);
+    size_t count = checker != NULL ? signature_secret_count(checker) : 0;
+    for (size_t i = 0; i < count; i++) {
         struct json_object *row = json_object_new_object();
-        sha256_hex(secret, length, sha);
-        sha[SECRET_NAME] = '\0';
-        int64_t used_ms = build_number_of(uses, sha);
-        build_number(row, "number", number);
-        build_text(row, "hash", sha);
+        const char *name = signature_secret_name(checker, i);
+        int64_t used_ms = build_number_of(uses, name);
+        build_number(row, "number", (int64_t)i + 1);
+        build_text(row, "hash", name);
         if (used_ms > 0) {
             build_number(row, "used_ms", used_ms);
         }
         (void)json_object_array_add(rows, row);
-        secret += length + (secret[length] == ',');
     }
-    build_flag(visit->context, "secrets_any", build_count(rows) > 0);
+    signature_checker_free(checker);
+    build_flag(visit->context, "secrets_any", count > 0);
     build_set(visit->context, "secrets", rows);
 }
 
@@ -210,13 +203,9 @@ static void
 take_info(struct visit *visit, const struct redis_reply *reply, const void *arg)
 {
     struct heard *heard = visit->data;
-    const char *found = reply != NULL ? strstr(redis_reply_text(reply), VERSION_FIELD) : NULL;
     (void)arg;
-    if (found != NULL) {
-        found += strlen(VERSION_FIELD);
-        (void)snprintf(heard->version, sizeof heard->version, "%.*s", (int)strcspn(found, "\r\n"),
-                       found);
-    }
+    redis_check_version(reply != NULL ? redis_reply_text(reply) : "", heard->version,
+                        sizeof heard->version);
 }
 
 /* What may not be asked for is a risk of its own, and no failure of the page. */

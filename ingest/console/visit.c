@@ -228,18 +228,27 @@ visit_add_flash(struct visit *visit, bool good, const char *text)
     build_set(visit->context, "flash", flash);
 }
 
+bool
+visit_random(char *hex, size_t size)
+{
+    unsigned char bytes[VISIT_MOST_RANDOM];
+    size_t count = size / 2;
+    if (count > sizeof bytes || getrandom(bytes, count, 0) != (ssize_t)count) {
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+    }
+    return true;
+}
+
 void
 visit_add_once(struct visit *visit)
 {
-    unsigned char bytes[12];
-    char hex[2 * sizeof bytes + 1];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes) {
-        return;
+    char hex[25];
+    if (visit_random(hex, sizeof hex)) {
+        build_text(visit->context, "once", hex);
     }
-    for (size_t i = 0; i < sizeof bytes; i++) {
-        (void)snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
-    }
-    build_text(visit->context, "once", hex);
 }
 
 /* Nothing from elsewhere, no script or style within the page, in nobody's frame, kept by nobody. */

@@ -94,6 +94,12 @@ void visit_then(struct visit *visit, visit_cb *then);
 
 void visit_add_flash(struct visit *visit, bool good, const char *text);
 
+#define VISIT_MOST_RANDOM 32 /* bytes */
+
+/* Writes so many random bytes as hex, with NUL: size is 2 * bytes + 1. False: the kernel gives
+ * none. */
+__attribute__((warn_unused_result)) bool visit_random(char *hex, size_t size);
+
 /* `once`: a new random text, for forms that must not be done twice when they are sent twice. */
 void visit_add_once(struct visit *visit);
 

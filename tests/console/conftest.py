@@ -2,7 +2,6 @@
 Cal.com. `console` is signed in; `club` is what stands behind it."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 import browser as browsers  # noqa: E402
 import club as clubs  # noqa: E402
 import harness  # noqa: E402
+import houses  # noqa: E402
 import tally  # noqa: E402
 from library import Library  # noqa: E402
 
@@ -26,8 +26,8 @@ def pytest_configure(config):
     for program in ("/usr/bin/chromium", "/usr/bin/chromedriver"):
         if not os.path.exists(program):
             missing = f"{program} is missing: run scripts/install-deps console"
-    if not browsers.AXE.exists() and not shutil.which("npm"):
-        missing = "axe-core is missing: run scripts/install-deps console, and npm ci in tests/console/axe"
+    if not browsers.AXE.exists():
+        missing = "axe-core is missing: run scripts/install-deps console, and make console-test or npm ci in tests/console/axe"
     if missing:
         pytest.exit(missing, returncode=2)
 
@@ -54,11 +54,7 @@ class Club(harness.Gate):
 @pytest.fixture(scope="session")
 def long_house(tmp_path_factory):
     """Programs that live as long as the run."""
-    house = harness.House(tmp_path_factory.mktemp("club"))
-    yield house
-    complaints = house.close()
-    if complaints:
-        pytest.fail("\n".join(complaints), pytrace=False)
+    yield from houses.kept(tmp_path_factory.mktemp("club"))
 
 
 @pytest.fixture(scope="session")
@@ -70,11 +66,7 @@ def club(long_house):
 
 @pytest.fixture
 def house(tmp_path):
-    house = harness.House(tmp_path)
-    yield house
-    complaints = house.close()
-    if complaints:
-        pytest.fail("\n".join(complaints), pytrace=False)
+    yield from houses.kept(tmp_path)
 
 
 @pytest.fixture(scope="session")

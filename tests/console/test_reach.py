@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from browser import AXE, PAGES, PHONE, Browser
+from browser import PAGES, PHONE, Browser
 from club import FIRST, member
 from harness import wait_for
 from selenium.webdriver.common.keys import Keys
@@ -111,7 +111,6 @@ def test_in_the_dark_it_is_dark(console, page):
 
 # ---- For who does not see it ----
 
-@pytest.mark.skipif(not AXE.exists(), reason="npm ci in tests/console/axe")
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
 def test_axe_finds_nothing_serious(console, club, look):
     if look == "phone":
@@ -134,7 +133,6 @@ def test_axe_finds_nothing_serious(console, club, look):
         f"{page}: {line}" for page, lines in found.items() for line in lines)
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="npm ci in tests/console/axe")
 def test_axe_finds_nothing_serious_where_one_signs_in(open_console, club):
     console = open_console(club.ingest)
     console.forget()

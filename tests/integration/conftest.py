@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 
 import harness
+import houses
 from library import DEFAULT_POLICY, Library, load_library
 
 NAMESPACES = itertools.count(1)
@@ -60,12 +61,7 @@ def library(bare_library):
 
 @pytest.fixture
 def house(tmp_path):
-    """Starts programs; reads what they left behind after the test."""
-    house = harness.House(tmp_path)
-    yield house
-    complaints = house.close()
-    if complaints:
-        pytest.fail("\n".join(complaints), pytrace=False)
+    yield from houses.kept(tmp_path)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import harness  # noqa: E402
+import houses  # noqa: E402
 import tally  # noqa: E402
 from prometheus import Prometheus  # noqa: E402
 
@@ -17,11 +18,7 @@ pytest_unconfigure = tally.pytest_unconfigure
 
 @pytest.fixture
 def house(tmp_path):
-    house = harness.House(tmp_path)
-    yield house
-    complaints = house.close()
-    if complaints:
-        pytest.fail("\n".join(complaints), pytrace=False)
+    yield from houses.kept(tmp_path)
 
 
 @pytest.fixture

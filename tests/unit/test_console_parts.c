@@ -214,10 +214,11 @@ static void
 test_passwords(void **state)
 {
     (void)state;
-    char path[] = "/tmp/tollgate-passwords-XXXXXX";
-    int fd = mkstemp(path);
+    char path[UNIT_PATH_SIZE];
+    unit_make_file(path);
     struct crypt_data *data = calloc(1, sizeof *data);
-    FILE *file = fdopen(fd, "w");
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
     (void)fprintf(file, "# who may\nann:%s\n",
                   crypt_r("right one", "$2b$05$abcdefghijklmnopqrstuu", data));
     (void)fprintf(file, "bob:%s\nbroken:nothing\nempty:\n", crypt_r("his", "$6$salt", data));
